@@ -1,0 +1,70 @@
+"""Which device each layer is on, and which buffer type each weight goes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from budget.gguf.header import TensorInfo
+from budget.machine.device import Device
+
+TensorClass = Literal["input", "output", "repeating"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BufferType:
+    """A ggml buffer type, as llama.cpp names it."""
+
+    name: str
+    """`CUDA0`, `CUDA_Host`, `CPU`, `CPU_REPACK`, `Meta()`, ..."""
+    device: int | None
+    """Index into `Placement.devices` of the device that owns it; None for the host."""
+    backend: str
+    """`cuda hip metal vulkan sycl rpc cpu ...`; for a pinned host buffer, the backend that pins it."""
+    is_host: bool
+    """ggml_backend_buft_is_host: true for `CPU` and pinned host buffers, false for `CPU_REPACK`."""
+    alignment_bytes: int
+    pads_rows: bool
+    """Quantised rows that are no multiple of 512 elements get padding once per tensor (CUDA family)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedTensor:
+    """One weight, in the buffer it is allocated in. A tied or rope tensor can be placed more than once."""
+
+    tensor: TensorInfo
+    buffer_type: BufferType
+    tensor_class: TensorClass
+    layer: int | None
+    """Block index for repeating tensors, else None."""
+    op: str
+    """ggml op llama.cpp expects to use it in, such as `MUL_MAT`."""
+    is_duplicate: bool = False
+    """A second copy: a tied output, or a rope table on a further device."""
+    shares_with_input: bool = False
+    """A tied output that needs no memory of its own: it is the same buffer type as the input copy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where everything of one model goes."""
+
+    devices: tuple[Device, ...]
+    """`model.devices` of llama.cpp, in its order; empty for CPU only."""
+    n_gpu_layers: int
+    """Resolved: -1 and `all` become n_layer_all + 1."""
+    layer_device: tuple[int | None, ...]
+    """Index into `devices` for layer 0..n_layer_all, the last entry being the output layer; None is the CPU."""
+    device_buffer_types: tuple[BufferType, ...]
+    """Default buffer type of each device."""
+    cpu_buffer_type: BufferType
+    host_buffer_type: BufferType | None
+    """Pinned host buffer type of the first device that has one (also with `--no-host`: compute buffers use it)."""
+    weights: tuple[PlacedTensor, ...]
+    """In creation order; tensors that are not loaded are absent."""
+    skipped: tuple[TensorInfo, ...]
+    """Tensors of the file that llama.cpp does not load (multi-token-prediction blocks, unused tensors)."""
+    has_overrides: bool
+    split_mode: Literal["none", "layer", "row", "tensor"]
+    mmap: bool
+    """Whether weights in plain CPU (or Metal) buffers are mapped from the file."""
