@@ -1,4 +1,4 @@
-"""Which device each layer is on, and which buffer type each weight goes to."""
+"""Where a model's layers and weights go: the data of a placement. `place` fills it (place.py)."""
 
 from __future__ import annotations
 
@@ -68,3 +68,7 @@ class Placement:
     split_mode: Literal["none", "layer", "row", "tensor"]
     mmap: bool
     """Whether weights in plain CPU (or Metal) buffers are mapped from the file."""
+    meta_devices: tuple[Device, ...] = ()
+    """`-sm tensor`: the devices behind the one Meta device in `devices`."""
+    unknown_tensors: tuple[str, ...] = ()
+    """Tensors whose name llama.cpp does not know at the validated commit."""
