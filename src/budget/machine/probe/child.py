@@ -1,0 +1,54 @@
+"""The child process that talks to a driver, so that one that hangs or crashes takes nothing else with it.
+
+Started by `isolate.py` as `main(NAME)`; writes one JSON object to what was its standard output.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict
+from typing import Any
+
+
+def main(name: str) -> None:
+    """Run the reader called `name` and write its report; whatever a driver prints goes to standard error."""
+    import json
+
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    report = READERS[name]()
+    with os.fdopen(answer, "w", encoding="utf-8") as out:
+        json.dump(report, out)
+
+
+def _nvml() -> dict[str, Any]:
+    from budget.machine.probe.nvml import NvmlReport, read_nvml
+
+    try:
+        import pynvml
+    except ImportError as error:
+        return asdict(NvmlReport(problem=f"nvidia-ml-py is not installed ({error})"))
+    return asdict(read_nvml(pynvml))
+
+
+def _cuda() -> dict[str, Any]:
+    import ctypes
+
+    from budget.machine.probe.cuda import CudaReport, read_cuda
+
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        library = ctypes.CDLL(name)
+    except OSError as error:
+        return {**asdict(CudaReport()), "missing": str(error)}
+    return asdict(read_cuda(library))
+
+
+def _metal() -> dict[str, Any]:
+    from budget.machine.probe.apple import read_metal
+
+    return asdict(read_metal())
+
+
+READERS = {"nvml": _nvml, "cuda": _cuda, "metal": _metal}
