@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from budget.memory.placement import Placement
-from budget.runtime.settings import ContextParams
+from budget.machine.device import Machine
+from budget.memory import buffer_types
+from budget.memory.compute import compute_buffers
+from budget.memory.compute.result import ComputeBuffers
+from budget.memory.kv_cache import CacheTensor, cache_tensors
+from budget.memory.place import place
+from budget.memory.placement import BufferType, Placement
+from budget.memory.recurrent import state_tensors
+from budget.memory.weights import weight_bytes
+from budget.model.facts import Model
+from budget.runtime.settings import ContextParams, Settings, resolve
 
 Basis = Literal["exact", "formula", "estimate"]
+
+HOST = "CPU"
+"""Name of the host as a memory device."""
+_CHECKED_BACKENDS = frozenset({"cuda", "cpu", "rpc"})
+"""Backends whose weight and cache arithmetic was held against real allocations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +39,11 @@ class Buffer:
     output_bytes: int = 0
     """Logits and embeddings handed to the caller; llama.cpp does not print it."""
 
+    @property
+    def total_bytes(self) -> int:
+        """All of it."""
+        return self.weights_bytes + self.context_bytes + self.compute_bytes + self.output_bytes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
@@ -32,19 +51,119 @@ class Layout:
 
     placement: Placement
     params: ContextParams
-    flash_attn: bool
-    """Flash attention after `auto` is resolved."""
+    caches: tuple[CacheTensor, ...]
+    compute: ComputeBuffers
     buffers: tuple[Buffer, ...]
     weights_basis: Basis
     context_basis: Basis
-    compute_basis: Basis
     notes: tuple[str, ...] = ()
-    """What is not known, or known to be refused, in sentences."""
+    """What is not known, in sentences."""
 
-    def device_bytes(self, device: str) -> int:
-        """Bytes of every buffer on `device`."""
-        return sum(
-            b.weights_bytes + b.context_bytes + b.compute_bytes + b.output_bytes
-            for b in self.buffers
-            if b.device == device
+    def on(self, device: str) -> Buffer:
+        """The sum of every buffer on `device`, as one buffer of that name."""
+        mine = [b for b in self.buffers if b.device == device]
+        return Buffer(
+            name=device,
+            device=device,
+            weights_bytes=sum(b.weights_bytes for b in mine),
+            context_bytes=sum(b.context_bytes for b in mine),
+            compute_bytes=sum(b.compute_bytes for b in mine),
+            output_bytes=sum(b.output_bytes for b in mine),
         )
+
+
+def lay_out(
+    model: Model,
+    settings: Settings,
+    machine: Machine,
+    *,
+    accounting: Literal["real", "fit"] = "real",
+    placement: Placement | None = None,
+    want_live: bool = False,
+) -> Layout:
+    """Everything `model` takes with `settings` on `machine`.
+
+    Args:
+        accounting: `real` is what a load reserves, `fit` what llama.cpp's `--fit` measures.
+        placement: reuse this placement: it does not depend on the context.
+        want_live: name the tensors alive at the peak of each compute buffer.
+
+    Raises:
+        UsageError: settings that llama.cpp refuses.
+        UnknownAnswerError: a number that the answer needs is not known.
+    """
+    params = resolve(settings, model)
+    placement = placement or place(model, settings, machine)
+    caches = (*cache_tensors(model, params), *state_tensors(model, params))
+    compute = compute_buffers(model, params, placement, accounting=accounting, want_live=want_live)
+    sums: dict[tuple[str, int | None], Buffer] = {}
+
+    def add(name: str, device: int | None, **sizes: int) -> None:
+        key = (name, device)
+        buffer = sums.get(key) or Buffer(name=name, device=_device_name(placement, device))
+        sums[key] = replace(buffer, **{k: getattr(buffer, k) + v for k, v in sizes.items()})
+
+    for (name, device), size in weight_bytes(model, placement).items():
+        add(name, device, weights_bytes=size)
+    for tensor in caches:
+        buffer_type = cache_buffer_type(placement, params, tensor.layer)
+        size = buffer_types.padded_bytes(buffer_type, tensor.type, tensor.ne)
+        add(buffer_type.name, buffer_type.device, context_bytes=size)
+    by_name = {t.name: t.device for t in placement.device_buffer_types}
+    for name, size in compute.bytes_by_buffer.items():
+        add(name, by_name.get(name), compute_bytes=size)
+    output = _output_buffer_type(placement)
+    add(output.name, output.device, output_bytes=output_buffer_bytes(model, params))
+    exact = model.arch is not None and not model.assumed and not placement.unknown_tensors
+    checked = all(d.backend in _CHECKED_BACKENDS for d in placement.devices) and placement.split_mode != "tensor"
+    basis: Basis = "exact" if exact and checked else "formula"
+    return Layout(
+        placement=placement,
+        params=params,
+        caches=caches,
+        compute=compute,
+        buffers=tuple(b for b in sums.values() if b.total_bytes),
+        weights_basis="exact" if checked and not model.assumed else "formula",
+        context_basis=basis,
+        notes=_notes(model, placement),
+    )
+
+
+def cache_buffer_type(placement: Placement, params: ContextParams, layer: int) -> BufferType:
+    """Where the caches and states of `layer` are: its device, or the CPU with `-nkvo`."""
+    device = placement.layer_device[layer] if params.offload_kqv else None
+    return placement.cpu_buffer_type if device is None else placement.device_buffer_types[device]
+
+
+def output_buffer_bytes(model: Model, params: ContextParams) -> int:
+    """Bytes of logits and embeddings for one row per sequence, as reserved when the context is made.
+
+    Source: llama-context.cpp, `output_reserve`.
+    """
+    n_rows = params.n_seq_max
+    size = 4 * (model.n_vocab or 0) * n_rows
+    if params.embeddings or (model.arch is not None and model.arch.name == "t5"):
+        size += 4 * model.n_embd_out * n_rows
+    return size
+
+
+def _output_buffer_type(placement: Placement) -> BufferType:
+    """Pinned memory of the output layer's device where it has some."""
+    on_device = placement.layer_device[-1] is not None
+    return placement.host_buffer_type if on_device and placement.host_buffer_type else placement.cpu_buffer_type
+
+
+def _device_name(placement: Placement, device: int | None) -> str:
+    return HOST if device is None else placement.devices[device].name
+
+
+def _notes(model: Model, placement: Placement) -> tuple[str, ...]:
+    notes = []
+    if model.arch is None:
+        notes.append(f"architecture {model.architecture} is not known: its cache is not counted")
+    if model.assumed and model.arch:
+        notes.append(f"memory rules of {model.arch.name} are assumed for {model.architecture}")
+    if placement.unknown_tensors:
+        first = ", ".join(placement.unknown_tensors[:3])
+        notes.append(f"{len(placement.unknown_tensors)} tensors llama.cpp does not know at this commit: {first}")
+    return tuple(notes)

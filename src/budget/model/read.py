@@ -348,6 +348,8 @@ def indexer_full_layers(model: Model) -> tuple[bool, ...]:
     n = model.n_layer_all
     array = model.array("attention.indexer.types")
     name = model.arch.name if model.arch else ""
+    if name == "deepseek32":
+        return (True,) * n
     if array is not None:
         return tuple(il < len(array) and int(array[il]) == 1 for il in range(n))
     scalar = model.key("attention.indexer.types")
@@ -355,4 +357,4 @@ def indexer_full_layers(model: Model) -> tuple[bool, ...]:
         return (int(scalar) == 1,) * n
     if name == "glm-dsa" and model.n_ctx_train >= 1048576:
         return tuple(il < len(GLM52_INDEXER_TYPES) and GLM52_INDEXER_TYPES[il] == 1 for il in range(n))
-    return (name in ("glm-dsa", "deepseek32", "glm5-next"),) * n
+    return (name in ("glm-dsa", "glm5-next"),) * n
