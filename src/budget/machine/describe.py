@@ -14,7 +14,7 @@ DESCRIBED_COMPUTE_CAPABILITY = "8.9"
 which attention kernels, and so which compute buffers, are planned."""
 
 DESCRIBED_CPU_FEATURES = ("avx2", "f16c", "fma")
-"""What a described host is taken for where no machine is at hand: x86-64-v3 (x86-64 psABI), PCs since 2013."""
+"""What a described host is taken for where no machine is at hand: x86-64-v3 (psABI), PCs since 2013."""
 
 MAX_GPUS = 16
 """GGML_CUDA_MAX_DEVICES (ggml-cuda.h)."""

@@ -24,7 +24,7 @@ LIB_RM_VERSION_MISMATCH = 18
 ARGUMENT_VERSION_MISMATCH = 25
 
 INIT_HELP = {
-    LIBRARY_NOT_FOUND: "no libnvidia-ml of an NVIDIA driver is here (in a container: start it with --gpus all)",
+    LIBRARY_NOT_FOUND: "no libnvidia-ml of an NVIDIA driver here (in a container: start it with --gpus all)",
     DRIVER_NOT_LOADED: "the NVIDIA driver is installed but not loaded (modprobe nvidia, or reboot)",
     NO_PERMISSION: "no permission to talk to the NVIDIA driver (see the mode of /dev/nvidiactl)",
     LIB_RM_VERSION_MISMATCH: "the NVIDIA driver was updated under a running kernel module: reboot",

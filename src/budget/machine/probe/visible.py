@@ -70,7 +70,7 @@ def is_mig(card: Card) -> bool:
 
 
 def visible_entries(value: str | None, items: Sequence[T], ids: Sequence[str | None]) -> tuple[T, ...]:
-    """The items that a ROCm variable leaves: numbers, or (ROCR) ids such as `GPU-0f1e`, until one is wrong."""
+    """Items that a ROCm variable leaves: by number, or (ROCR) id such as `GPU-0f1e`, until one is wrong."""
     if value is None:
         return tuple(items)
     picked: list[T] = []

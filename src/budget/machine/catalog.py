@@ -1,0 +1,369 @@
+"""The catalogue of hardware: cards, chips, cloud instances and CI runners that are not here.
+
+The data is `budget/data/accelerators.json`, one entry per line, read on first use. An entry's `confidence` is
+`high` where its memory was seen in a driver's own output, `low` where it is the figure on the box; `source`
+says which.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from budget.errors import MachineError, UsageError
+from budget.machine.device import Device, Host, Machine
+from budget.units import GiB, format_size, parse_size
+
+DATA = Path(__file__).parent.parent / "data" / "accelerators.json"
+DEVICE_KINDS = ("gpu", "apu", "soc", "mig-profile")
+MACHINE_KINDS = ("machine", "instance", "ci-runner", "soc", "apu")
+SIZE_TOLERANCE = 0.04
+"""A size names the variant within this share of it: boxes round, drivers keep some, `80GB` means either."""
+USABLE_RAM = 0.97
+"""MemTotal over the advertised RAM of a cloud machine: the kernel and the firmware keep 1 to 3 %; the lower
+end."""
+VENDOR_WORDS = ("nvidia", "geforce", "amd", "intel", "apple")
+PROVIDERS = ("aws", "gcp", "azure", "github")
+
+_BACKENDS = {"CUDA": "cuda", "ROCm": "hip", "Vulkan": "vulkan", "MTL": "metal", "SYCL": "sycl"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the catalogue."""
+
+    id: str
+    kind: str
+    """`gpu apu soc mig-profile machine instance ci-runner`."""
+    name: str
+    vendor: str
+    confidence: str
+    """Of the memory: `high`, `medium` or `low`."""
+    source: str
+    aliases: tuple[str, ...] = ()
+    category: str = ""
+    arch: str = ""
+    provider: str | None = None
+    compute_capability: str | None = None
+    gfx: str | None = None
+    memory_nominal_gib: float | None = None
+    """What the box says, GiB."""
+    memory_bytes: int | None = None
+    """What the driver's own tool shows."""
+    plan_total_bytes: int | None = None
+    """What llama.cpp sees as total."""
+    plan_basis: str = ""
+    ecc_variant_bytes: int | None = None
+    memory_type: str | None = None
+    memory_bandwidth_gbps: float | None = None
+    """10^9 bytes per second."""
+    bandwidth_confidence: str | None = None
+    unified_memory: bool = False
+    llama_cpp_backends: tuple[str, ...] = ()
+    gpus: tuple[tuple[str, int], ...] = ()
+    """Of a machine: (id of the device, how many)."""
+    vcpus: int | None = None
+    ram_bytes: int | None = None
+    """Of a machine, as advertised."""
+    kubernetes_allocatable_ram_bytes: int | None = None
+    physical_bytes: int | None = None
+    """RAM of a chip whose devices share it."""
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HardwareRow:
+    """One line of `budget hardware`."""
+
+    id: str
+    kind: str
+    name: str
+    memory_bytes: int | None
+    """Of all its devices together; RAM where it has no device."""
+    ram_bytes: int | None
+    bandwidth_bytes_per_second: int | None
+    confidence: str
+    notes: str
+
+
+@functools.cache
+def entries() -> tuple[Entry, ...]:
+    """The whole catalogue."""
+    import json
+
+    return tuple(_entry(row) for row in json.loads(DATA.read_bytes()))
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    lists = {key: tuple(row[key]) for key in ("aliases", "llama_cpp_backends") if key in row}
+    gpus = tuple((gpu["ref"], gpu["count"]) for gpu in row.get("gpus", ()))
+    return Entry(**{**row, **lists, "gpus": gpus})
+
+
+def normal_name(text: str) -> str:
+    """`NVIDIA GeForce RTX(TM) 3060-12GB` -> `nvidiageforcertx306012gb`: only letters, digits, . and + count."""
+    lowered = text.lower().replace("(r)", "").replace("(tm)", "")
+    return re.sub(r"[^a-z0-9.+]", "", lowered)
+
+
+def _without_vendor(name: str) -> str:
+    for word in VENDOR_WORDS:
+        name = name.removeprefix(word)
+    return name
+
+
+@functools.cache
+def _index() -> Mapping[str, tuple[Entry, ...]]:
+    """Entries by every normal form of every name they go by."""
+    index: dict[str, list[Entry]] = {}
+    for entry in entries():
+        names = {normal_name(name) for name in (entry.id, entry.name, *entry.aliases)}
+        for name in names | {_without_vendor(name) for name in names}:
+            index.setdefault(name, []).append(entry)
+    return {name: tuple(found) for name, found in index.items()}
+
+
+def find(text: str, *, kinds: Sequence[str] = DEVICE_KINDS) -> tuple[Entry, ...]:
+    """Every entry of `kinds` that `text` can mean: one, several where it is ambiguous, or none.
+
+    `text` is an id, a name, an alias, or one of these with a size (`h100:80GiB`) or a provider
+    (`aws:g6e.xlarge`).
+    """
+    found = _lookup(text, kinds)
+    head, colon, tail = text.rpartition(":")
+    if found or not colon:
+        return found
+    if head.strip().lower() in PROVIDERS:
+        return tuple(entry for entry in _lookup(tail, kinds) if entry.provider == head.strip().lower())
+    try:
+        size_bytes = parse_size(tail)
+    except UsageError:
+        return ()
+    return _of_size(_lookup(head, kinds), size_bytes)
+
+
+def _lookup(text: str, kinds: Sequence[str]) -> tuple[Entry, ...]:
+    exact = [entry for entry in entries() if entry.id == text and entry.kind in kinds]
+    if exact:
+        return tuple(exact)
+    name = normal_name(text)
+    for key in (name, _without_vendor(name)):
+        found = tuple(entry for entry in _index().get(key, ()) if entry.kind in kinds)
+        if found:
+            return found
+    return ()
+
+
+def _of_size(found: Iterable[Entry], size_bytes: int) -> tuple[Entry, ...]:
+    """The entry of that size; where several of one chip have it, the one with the least memory."""
+    near = [entry for entry in found if _is_near(entry, size_bytes)]
+    if len({(entry.arch, entry.compute_capability, entry.gfx) for entry in near}) == 1:
+        near.sort(key=lambda entry: entry.plan_total_bytes or 0)
+        return (near[0],)
+    return tuple(near)
+
+
+def _is_near(entry: Entry, size_bytes: int) -> bool:
+    nominal_gib = entry.memory_nominal_gib
+    nominal = [] if nominal_gib is None else [nominal_gib * GiB, nominal_gib * 10**9]
+    sizes = [*nominal, entry.memory_bytes, entry.plan_total_bytes]
+    return any(size and abs(size - size_bytes) <= SIZE_TOLERANCE * size for size in sizes)
+
+
+def resolve(text: str, *, kinds: Sequence[str] = DEVICE_KINDS) -> Entry:
+    """The one entry that `text` means.
+
+    Raises:
+        MachineError: it means several, which are listed, or none; near names are listed then.
+    """
+    found = find(text, kinds=kinds)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(f"{entry.id} ({_size_text(entry)})" for entry in found)
+        raise MachineError(
+            f"{text!r} can be several: {listed}",
+            hint=f"name one of them, or its size: {text.replace(' ', '-')}:{_size_of(found[0])}",
+        )
+    raise MachineError(f"the catalogue has no {text!r}", hint=_near(text, kinds))
+
+
+def near_names(text: str, *, kinds: Sequence[str], n: int = 5) -> tuple[str, ...]:
+    """Ids of the entries closest to `text`: its variants, then names that hold it, then similar names."""
+    variants = _lookup(text.rpartition(":")[0] or text, kinds)
+    wanted = normal_name(text)
+    index = {
+        name: [entry for entry in found if entry.kind in kinds]
+        for name, found in _index().items()
+        if any(entry.kind in kinds for entry in found)
+    }
+    holding = sorted((name for name in index if len(wanted) > 2 and wanted in name), key=len)
+    close = difflib.get_close_matches(wanted, index, n=2 * n, cutoff=0.5)
+    ids = [entry.id for entry in variants]
+    ids += [entry.id for name in (*holding, *close) for entry in index[name]]
+    return tuple(dict.fromkeys(ids))[:n]
+
+
+def _near(text: str, kinds: Sequence[str]) -> str:
+    near = near_names(text, kinds=kinds)
+    if near:
+        return f"near: {', '.join(near)}; `budget hardware` lists all"
+    return "`budget hardware` lists all; a card that is not in it goes by its size, such as --gpu 24GiB"
+
+
+def _size_of(entry: Entry) -> str:
+    return "80GiB" if entry.memory_nominal_gib is None else f"{entry.memory_nominal_gib:g}GiB"
+
+
+def _size_text(entry: Entry) -> str:
+    size_bytes = memory_bytes(entry)
+    return "memory unknown" if size_bytes is None else format_size(size_bytes)
+
+
+def memory_bytes(entry: Entry) -> int | None:
+    """Device memory that llama.cpp sees, all devices together; RAM for a machine without one."""
+    if entry.kind not in ("machine", "instance", "ci-runner"):
+        return entry.plan_total_bytes
+    sizes = [(_by_id(ref).plan_total_bytes, count) for ref, count in entry.gpus]
+    return sum((size or 0) * count for size, count in sizes) if sizes else entry.ram_bytes
+
+
+@functools.cache
+def _ids() -> Mapping[str, Entry]:
+    return {entry.id: entry for entry in entries()}
+
+
+def _by_id(ref: str) -> Entry:
+    return _ids()[ref]
+
+
+def device_of(entry: Entry, *, name: str | None = None) -> Device:
+    """The device that an entry of kind gpu, apu, soc or mig-profile is, with nothing else running on it."""
+    backend = _BACKENDS[entry.llama_cpp_backends[0]]
+    total_bytes = entry.plan_total_bytes
+    free_bytes = total_bytes
+    if entry.unified_memory and total_bytes is not None:
+        ram_bytes = _ram_of(entry)
+        free_bytes = total_bytes if ram_bytes is None else min(total_bytes, int(ram_bytes * USABLE_RAM))
+    trust = "catalogue" if entry.confidence != "low" else "catalogue, low confidence"
+    bandwidth = entry.memory_bandwidth_gbps
+    rate_trust = entry.bandwidth_confidence or entry.confidence
+    return Device(
+        name=name or f"{entry.llama_cpp_backends[0]}0",
+        kind="igpu" if entry.unified_memory and backend != "metal" else "gpu",
+        backend=backend,
+        description=entry.name,
+        compute_capability=entry.compute_capability or entry.gfx,
+        total_bytes=total_bytes,
+        free_bytes=free_bytes,
+        bandwidth_bytes_per_second=None if bandwidth is None else int(bandwidth * 10**9),
+        unified=entry.unified_memory,
+        sources={
+            "total_bytes": f"{trust}: {entry.plan_basis}",
+            "free_bytes": "catalogue: nothing else runs there",
+            "bandwidth_bytes_per_second": f"catalogue, {rate_trust} confidence",
+        },
+    )
+
+
+def resolve_device(text: str) -> Device:
+    """The device that `text` names; MachineError as `resolve`."""
+    return device_of(resolve(text))
+
+
+def _ram_of(entry: Entry) -> int | None:
+    """RAM behind a device that shares it: the chip's own, or what its driver shows as total."""
+    if not entry.unified_memory:
+        return None
+    return entry.physical_bytes or entry.memory_bytes
+
+
+def physical_bytes(device: Device) -> int | None:
+    """RAM of the host that a unified device from the catalogue comes with."""
+    found = [entry for entry in entries() if entry.unified_memory and entry.name == device.description]
+    return _ram_of(found[0]) if found else None
+
+
+def machine_of(entry: Entry) -> Machine:
+    """The whole machine an entry stands for, with nothing else running on it.
+
+    A card alone (kind gpu or mig-profile) has a host whose RAM is unknown.
+    """
+    from budget.machine.describe import number_devices
+
+    if entry.kind in ("machine", "instance", "ci-runner"):
+        parts = [device_of(_by_id(ref)) for ref, count in entry.gpus for _ in range(count)]
+        ram_bytes = entry.ram_bytes
+    else:
+        parts, ram_bytes = [device_of(entry)], _ram_of(entry)
+    trust = "catalogue, low confidence" if entry.confidence == "low" else "catalogue"
+    host = Host(
+        ram_total_bytes=ram_bytes,
+        ram_available_bytes=None if ram_bytes is None else int(ram_bytes * USABLE_RAM),
+        cpu_features=_features(entry),
+        sources={
+            "ram_total_bytes": f"{trust}: advertised size",
+            "ram_available_bytes": f"{trust}: advertised size less 3% for kernel and firmware",
+        },
+    )
+    notes = (f"{entry.name}: {entry.notes}",) if entry.notes else ()
+    if entry.confidence == "low":
+        notes += (f"{entry.name}: low confidence ({entry.source})",)
+    return Machine(host=host, devices=number_devices(parts), notes=notes)
+
+
+def resolve_machine(text: str) -> Machine:
+    """The machine that `text` names: `aws:g6e.xlarge`, `m3-max:64GiB`; MachineError as `resolve`."""
+    return machine_of(resolve(text, kinds=MACHINE_KINDS))
+
+
+def _features(entry: Entry) -> tuple[str, ...]:
+    """Processor features of the kind of host: the least that all hosts of that kind have."""
+    from budget.machine.describe import DESCRIBED_CPU_FEATURES
+
+    first = _by_id(entry.gpus[0][0]) if entry.gpus else entry
+    if entry.kind == "soc" or "macos-latest" in entry.aliases:
+        newer = entry.kind == "soc" and entry.arch != "apple-m1"
+        return ("dotprod", "fp16_va", *(("i8mm",) if newer else ()), "neon")
+    arm_cards = ("gb10", "jetson", "gh200", "gb200", "gb300")
+    is_arm = (
+        "arm" in entry.id.split("-")
+        or entry.id.startswith("aws-g5g")
+        or any(a in first.id for a in arm_cards)
+    )
+    return ("dotprod", "neon") if is_arm else DESCRIBED_CPU_FEATURES
+
+
+def hardware_rows(text: str | None = None, *, kinds: Sequence[str] | None = None) -> tuple[HardwareRow, ...]:
+    """The catalogue, or the entries with every word of `text` in a name, least memory first."""
+    words = [normal_name(word) for word in (text or "").split()]
+    rows = [
+        _row(entry)
+        for entry in entries()
+        if (kinds is None or entry.kind in kinds) and _matches(entry, words)
+    ]
+    return tuple(sorted(rows, key=lambda row: (row.memory_bytes or 0, row.id)))
+
+
+def _matches(entry: Entry, words: Sequence[str]) -> bool:
+    names = [normal_name(name) for name in (entry.id, entry.name, entry.kind, entry.vendor, *entry.aliases)]
+    return all(any(word in name for name in names) for word in words)
+
+
+def _row(entry: Entry) -> HardwareRow:
+    bandwidth = entry.memory_bandwidth_gbps
+    return HardwareRow(
+        id=entry.id,
+        kind=entry.kind,
+        name=entry.name,
+        memory_bytes=memory_bytes(entry),
+        ram_bytes=entry.ram_bytes or _ram_of(entry),
+        bandwidth_bytes_per_second=None if bandwidth is None else int(bandwidth * 10**9),
+        confidence=entry.confidence,
+        notes=entry.notes,
+    )
