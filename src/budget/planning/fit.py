@@ -1,0 +1,238 @@
+"""The verdict: what each device must hold, what it may, and where that falls short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from budget.machine.device import Device, Machine
+from budget.memory.layout import HOST, Basis, Layout, lay_out
+from budget.memory.overhead import overhead_bytes
+from budget.memory.placement import Placement
+from budget.model.facts import Model
+from budget.planning.budget import UNLIMITED, Budget, Cap
+from budget.planning.search import largest
+from budget.runtime.settings import N_CTX_PADDING, Settings, resolve
+
+Verdict = Literal["fits", "does_not_fit", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One question: this model with these settings on this machine within this budget."""
+
+    model: Model
+    settings: Settings
+    machine: Machine
+    budget: Budget
+    overhead_bytes: int | None = None
+    """Per GPU beyond llama.cpp's buffers; None estimates it."""
+    reserve_bytes: int = 0
+    """To be left free on every GPU, and in RAM."""
+    accounting: Literal["real", "fit"] = "real"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevicePlan:
+    """One device's side of the plan."""
+
+    name: str
+    kind: Literal["gpu", "igpu", "accel", "cpu"]
+    weights_bytes: int
+    context_bytes: int
+    """K/V caches and recurrent state."""
+    compute_bytes: int
+    output_bytes: int
+    overhead_bytes: int
+    reserve_bytes: int
+    required_bytes: int
+    """Sum of the above."""
+    available: Cap
+    """Bytes that may be used, UNLIMITED, or None where it is not known."""
+    fits: bool | None
+    """None where it is not known."""
+    basis: dict[str, Basis]
+
+    @property
+    def available_bytes(self) -> int | None:
+        """The cap in bytes; None where there is none or it is not known."""
+        return self.available if isinstance(self.available, int) else None
+
+    @property
+    def headroom_bytes(self) -> int | None:
+        """Bytes left, negative where it falls short; None without a cap in bytes."""
+        cap = self.available_bytes
+        return None if cap is None else cap - self.required_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortfall:
+    """A device that must hold more than it may."""
+
+    device: str
+    required_bytes: int
+    available_bytes: int
+
+    @property
+    def short_bytes(self) -> int:
+        """By how much it falls short."""
+        return self.required_bytes - self.available_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The answer to a request; everything shown comes from it."""
+
+    request: Request
+    layout: Layout
+    devices: tuple[DevicePlan, ...]
+    failures: tuple[Shortfall, ...]
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    """Why the verdict is unknown, in sentences."""
+
+    @property
+    def fits(self) -> bool:
+        """True only for the verdict `fits`."""
+        return self.verdict == "fits"
+
+
+def plan(request: Request, *, placement: Placement | None = None, want_live: bool = False) -> Plan:
+    """Plan `request`.
+
+    Args:
+        placement: of an equal request that differs in its context only; saves placing again.
+        want_live: name the tensors alive at the peak of each compute buffer.
+
+    Raises:
+        UsageError: settings that llama.cpp refuses.
+        MachineError: a named device does not exist.
+        UnknownAnswerError: a number that the answer needs is not known.
+    """
+    layout = lay_out(
+        request.model, request.settings, request.machine, accounting=request.accounting, placement=placement,
+        want_live=want_live,
+    )  # fmt: skip
+    devices = tuple(
+        _device_plan(request, layout, name, device) for name, device in _plan_devices(layout)
+    )
+    failures, unknown = _judge(request, devices)
+    reasons = (*_unknown_model(request.model), *unknown)
+    verdict: Verdict = "does_not_fit" if failures else "unknown" if reasons else "fits"
+    return Plan(
+        request=request, layout=layout, devices=devices, failures=failures, verdict=verdict, reasons=reasons
+    )
+
+
+def _plan_devices(layout: Layout) -> list[tuple[str, Device | None]]:
+    return [*((d.name, d) for d in layout.placement.devices), (HOST, None)]
+
+
+def _device_plan(request: Request, layout: Layout, name: str, device: Device | None) -> DevicePlan:
+    buffers = layout.on(name)
+    overhead = 0
+    if device is not None:
+        overhead = overhead_bytes(device) if request.overhead_bytes is None else request.overhead_bytes
+    required = buffers.total_bytes + overhead + request.reserve_bytes
+    cap = request.budget.cap(name)
+    fits = None if cap is None else True if cap is UNLIMITED else required <= cap  # type: ignore[operator]
+    basis: dict[str, Basis] = {
+        "weights": layout.weights_basis,
+        "context": layout.context_basis,
+        "compute": layout.compute.basis,
+        "overhead": "estimate" if overhead and request.overhead_bytes is None else "exact",
+    }
+    return DevicePlan(
+        name=name,
+        kind="cpu" if device is None else device.kind,
+        weights_bytes=buffers.weights_bytes,
+        context_bytes=buffers.context_bytes,
+        compute_bytes=buffers.compute_bytes,
+        output_bytes=buffers.output_bytes,
+        overhead_bytes=overhead,
+        reserve_bytes=request.reserve_bytes,
+        required_bytes=required,
+        available=cap,
+        fits=fits,
+        basis=basis,
+    )
+
+
+def _judge(request: Request, devices: tuple[DevicePlan, ...]) -> tuple[tuple[Shortfall, ...], list[str]]:
+    """Every device that falls short, and what is not known."""
+    pool = request.budget.combined_bytes
+    if request.budget.mode == "combined" and pool is not None:
+        required = sum(d.required_bytes for d in devices)
+        short = required > pool
+        return ((Shortfall(device="total", required_bytes=required, available_bytes=pool),) if short else ()), []
+    failures = tuple(
+        Shortfall(device=d.name, required_bytes=d.required_bytes, available_bytes=d.available_bytes)
+        for d in devices
+        if d.fits is False and d.available_bytes is not None
+    )
+    unknown = [f"memory of {d.name} is not known" for d in devices if d.fits is None and d.required_bytes]
+    return failures, unknown
+
+
+def _unknown_model(model: Model) -> tuple[str, ...]:
+    if model.arch is None or model.arch.memory == "unsupported":
+        return (f"architecture {model.architecture} is not known, so its cache and compute buffers are not either",)
+    return ()
+
+
+def headroom_bytes(answer: Plan) -> int:
+    """Bytes left on the device that binds, negative where one falls short.
+
+    Devices without a cap in bytes do not bind.
+    """
+    pool = answer.request.budget.combined_bytes
+    if pool is not None:
+        return pool - sum(d.required_bytes for d in answer.devices)
+    rooms = [d.headroom_bytes for d in answer.devices if d.headroom_bytes is not None]
+    return min(rooms) if rooms else 0
+
+
+def with_context(request: Request, n_ctx: int) -> Request:
+    """The same request at another total context, tokens."""
+    return replace(request, settings=replace(request.settings, n_ctx=n_ctx, kv_unified_per_slot=0))
+
+
+def context_step(request: Request) -> int:
+    """Tokens by which the total context can change: llama.cpp pads each stream to 256 cells."""
+    params = resolve(request.settings, request.model)
+    return N_CTX_PADDING * params.n_stream
+
+
+def context_limit(request: Request) -> int:
+    """Largest total context worth asking for, tokens: the trained context for every stream."""
+    params = resolve(request.settings, request.model)
+    return request.model.n_ctx_train * params.n_stream
+
+
+def max_context(request: Request, *, limit: int | None = None) -> int | None:
+    """The largest total context (`-c`) with which `request` fits, in whole steps; None if not even one step does.
+
+    Every candidate is a full plan; the search never assumes a straight line.
+
+    Args:
+        limit: do not look beyond this many tokens; the trained context by default.
+
+    Raises:
+        UnknownAnswerError: what the answer needs is not known.
+    """
+    from budget.errors import UnknownAnswerError
+    from budget.memory.place import place
+
+    step = context_step(request)
+    limit = max(limit or context_limit(request), step)
+    placement = place(request.model, request.settings, request.machine)
+
+    def room(n_ctx: int) -> int:
+        answer = plan(with_context(request, n_ctx), placement=placement)
+        if answer.reasons:
+            raise UnknownAnswerError(
+                "; ".join(answer.reasons), hint="give a budget in bytes, or --assume ARCH for an unknown architecture"
+            )
+        return headroom_bytes(answer)
+
+    return largest(room, low=step, high=limit, step=step)
