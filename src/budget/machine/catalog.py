@@ -106,7 +106,7 @@ def _entry(row: Mapping[str, Any]) -> Entry:
 
 
 def normal_name(text: str) -> str:
-    """`NVIDIA GeForce RTX(TM) 3060-12GB` -> `nvidiageforcertx306012gb`: only letters, digits, . and + count."""
+    """`NVIDIA GeForce RTX(TM) 3060-12GB` -> `nvidiageforcertx306012gb`: letters, digits, . and +."""
     lowered = text.lower().replace("(r)", "").replace("(tm)", "")
     return re.sub(r"[^a-z0-9.+]", "", lowered)
 
@@ -311,10 +311,10 @@ def machine_of(entry: Entry) -> Machine:
             "ram_available_bytes": f"{trust}: advertised size less 3% for kernel and firmware",
         },
     )
-    notes = (f"{entry.name}: {entry.notes}",) if entry.notes else ()
+    notes = [f"{entry.name}: {entry.notes}"] if entry.notes else []
     if entry.confidence == "low":
-        notes += (f"{entry.name}: low confidence ({entry.source})",)
-    return Machine(host=host, devices=number_devices(parts), notes=notes)
+        notes.append(f"{entry.name}: low confidence ({entry.source})")
+    return Machine(host=host, devices=number_devices(parts), notes=tuple(notes))
 
 
 def resolve_machine(text: str) -> Machine:
@@ -328,8 +328,8 @@ def _features(entry: Entry) -> tuple[str, ...]:
 
     first = _by_id(entry.gpus[0][0]) if entry.gpus else entry
     if entry.kind == "soc" or "macos-latest" in entry.aliases:
-        newer = entry.kind == "soc" and entry.arch != "apple-m1"
-        return ("dotprod", "fp16_va", *(("i8mm",) if newer else ()), "neon")
+        has_i8mm = entry.kind == "soc" and entry.arch != "apple-m1"
+        return ("dotprod", "fp16_va", "i8mm", "neon") if has_i8mm else ("dotprod", "fp16_va", "neon")
     arm_cards = ("gb10", "jetson", "gh200", "gb200", "gb300")
     is_arm = (
         "arm" in entry.id.split("-")

@@ -38,6 +38,8 @@ class Device:
     """Largest single allocation where the backend limits it (Vulkan, Metal)."""
     remote_backend: str | None = None
     """For an RPC device: the backend of the server behind it (`cuda`, `cpu`, ...); None where unknown."""
+    context_in_use: bool = False
+    """True where `free_bytes` was read by llama.cpp itself, so that its driver context is paid already."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """Where each number comes from, by field name."""
     problem: str | None = None

@@ -38,6 +38,7 @@ _DEVICE_FIELDS: Mapping[str, str] = {
     "alignment_bytes": _SIZE,
     "max_buffer_bytes": _SIZE,
     "remote_backend": _TEXT,
+    "context_in_use": _FLAG,
     "sources": _SOURCES,
     "problem": _TEXT,
 }

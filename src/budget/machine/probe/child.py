@@ -23,10 +23,12 @@ def main(name: str) -> None:
 
 
 def _nvml() -> dict[str, Any]:
+    import importlib
+
     from budget.machine.probe.nvml import NvmlReport, read_nvml
 
     try:
-        import pynvml
+        pynvml = importlib.import_module("pynvml")
     except ImportError as error:
         return asdict(NvmlReport(problem=f"nvidia-ml-py is not installed ({error})"))
     return asdict(read_nvml(pynvml))

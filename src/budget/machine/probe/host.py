@@ -65,11 +65,35 @@ def tightest(
 def _linux_ram(root: Path) -> tuple[int | None, int | None, str]:
     meminfo = read_table(root / "proc/meminfo")
     total, available = meminfo.get("MemTotal"), meminfo.get("MemAvailable")
+    source = "MemTotal and MemAvailable of /proc/meminfo"
+    gpu_total, gpu_free = gpu_node_memory(root)
+    if gpu_total:
+        source += ", less the nodes that are GPU memory"
     return (
-        None if total is None else total * KiB,
-        None if available is None else available * KiB,
-        "MemTotal and MemAvailable of /proc/meminfo",
+        None if total is None else max(0, total * KiB - gpu_total),
+        None if available is None else max(0, available * KiB - gpu_free),
+        source,
     )
+
+
+def gpu_node_memory(root: Path) -> tuple[int, int]:
+    """(total, free) bytes of NUMA nodes that are a GPU's memory, as on GH200 and GB200; else zeros.
+
+    Such a node has memory and no processor, on an ARM host with NVIDIA's driver. The kernel counts it in
+    MemTotal, the driver counts it as the card's.
+    """
+    if not (root / "proc/driver/nvidia").exists() or "CPU implementer" not in (
+        read_text(root / "proc/cpuinfo") or ""
+    ):
+        return 0, 0
+    total = free = 0
+    for node in (root / "sys/devices/system/node").glob("node[0-9]*"):
+        if read_text(node / "cpulist") == "":
+            rows = (line.split() for line in (read_text(node / "meminfo") or "").splitlines())
+            table = {row[2].rstrip(":"): int(row[3]) for row in rows if len(row) >= 4 and row[3].isdigit()}
+            total += table.get("MemTotal", 0) * KiB
+            free += table.get("MemFree", 0) * KiB
+    return total, free
 
 
 def _other_ram(platform: str) -> tuple[int | None, int | None, str]:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from budget.machine.device import Device, Machine
+from budget.machine.device import Device, Host, Machine
+from budget.machine.probe.driver import has_driver
 from budget.machine.probe.host import probe_host
 
+Found = tuple[tuple[Device, ...], tuple[str, ...]]
 Ask = Callable[[Sequence[str]], dict[str, "dict[str, Any] | str"]]
 
 NO_GPU = "no GPU found: no NVIDIA, AMD, Intel or Apple driver is loaded here"
@@ -41,30 +43,62 @@ def probe_machine(
     host, notes = probe_host(root, environ=environ, platform=platform)
     if not devices:
         return Machine(host=host, notes=notes)
-    found, device_notes = probe_devices(root=root, environ=environ, platform=platform, ask=ask)
+    found, device_notes = probe_devices(root=root, environ=environ, platform=platform, host=host, ask=ask)
     return Machine(host=host, devices=found, notes=(*notes, *device_notes))
 
 
 def probe_devices(
-    *, root: Path, environ: Mapping[str, str], platform: str, ask: Ask | None = None
-) -> tuple[tuple[Device, ...], tuple[str, ...]]:
+    *, root: Path, environ: Mapping[str, str], platform: str, host: Host, ask: Ask | None = None
+) -> Found:
     """Every device of every vendor, and notes; no driver is loaded where none can be."""
-    from budget.machine.probe.nvidia import has_driver
-
-    devices: list[Device] = []
-    notes: list[str] = []
+    found: list[Found] = []
     if has_driver(root, platform=platform):
-        found, said = _nvidia(root, environ, platform, ask or _ask)
-        devices += found
-        notes += said
-    if not devices and not notes:
-        notes.append(NO_GPU)
-    return tuple(devices), tuple(notes)
+        found.append(_nvidia(root, environ, platform, ask or _ask))
+    if platform.startswith("linux"):
+        found += _drm(root, environ)
+    elif platform == "darwin":
+        found.append(_apple(host, ask or _ask))
+    elif platform == "win32":
+        found.append(_windows())
+    devices = tuple(device for some, _ in found for device in some)
+    notes = tuple(note for _, some in found for note in some)
+    return devices, notes if devices or notes else (NO_GPU,)
 
 
-def _nvidia(
-    root: Path, environ: Mapping[str, str], platform: str, ask: Ask
-) -> tuple[tuple[Device, ...], tuple[str, ...]]:
+def _drm(root: Path, environ: Mapping[str, str]) -> list[Found]:
+    """AMD and Intel: sysfs alone; no library is loaded that could hang or crash."""
+    from budget.machine.probe.drm import AMD, INTEL, drm_cards
+
+    vendors = {card.vendor for card in drm_cards(root)}
+    found: list[Found] = []
+    if AMD in vendors:
+        from budget.machine.probe.amd import amd_devices
+
+        found.append(amd_devices(root, environ=environ))
+    if INTEL in vendors:
+        from budget.machine.probe.intel import intel_devices
+
+        found.append(intel_devices(root))
+    return found
+
+
+def _apple(host: Host, ask: Ask) -> Found:
+    from budget.machine.probe.apple import MetalReport, apple_devices, sysctl_int, sysctl_text
+
+    answer = ask(["metal"]).get("metal", "not asked")
+    metal = MetalReport(problem=answer) if isinstance(answer, str) else MetalReport(**answer)
+    return apple_devices(metal, sysctl_int, host, name=sysctl_text("machdep.cpu.brand_string"))
+
+
+def _windows() -> Found:
+    import importlib
+
+    from budget.machine.probe.windows import registry_devices
+
+    return registry_devices(importlib.import_module("winreg")), ()
+
+
+def _nvidia(root: Path, environ: Mapping[str, str], platform: str, ask: Ask) -> Found:
     from budget.machine.probe.nvidia import nvidia_devices
     from budget.machine.probe.reports import cuda_report, nvml_report
 

@@ -19,28 +19,6 @@ from budget.units import GiB, KiB, MiB, format_size
 SHARE_OF_RAM = 0.9
 """A coherent device that reports at least this share of MemTotal as its own is the RAM itself."""
 
-LIBRARIES = ("libnvidia-ml.so.1", "libcuda.so.1")
-_DRIVER_FILES = (
-    "dev/nvidiactl", "proc/driver/nvidia", "dev/dxg", "dev/nvgpu", "dev/nvhost-gpu", "dev/nvmap",
-    "usr/lib/wsl/lib/libcuda.so.1", "usr/local/nvidia/lib64/libcuda.so.1",
-    "run/opengl-driver/lib/libcuda.so.1",
-)  # fmt: skip
-
-
-def has_driver(root: Path = Path("/"), *, platform: str = sys.platform) -> bool:
-    """Whether asking an NVIDIA driver can make sense; cheap, and loads nothing."""
-    if platform == "win32":
-        return any((Path(root) / "Windows/System32" / name).exists() for name in ("nvml.dll", "nvcuda.dll"))
-    if not platform.startswith("linux"):
-        return False
-    if any((root / name).exists() for name in _DRIVER_FILES):
-        return True
-    try:
-        cache = (root / "etc/ld.so.cache").read_bytes()
-    except OSError:
-        return False
-    return any(name.encode() in cache for name in LIBRARIES)
-
 
 def nvidia_devices(
     nvml: NvmlReport,
