@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 DRIVER_TIMEOUT_S = 15.0
@@ -13,24 +14,22 @@ DRIVER_TIMEOUT_S = 15.0
 limit for the same question is 15 (discover, `nativeProbeTimeout`)."""
 
 _KILL_WAIT_S = 1.0
-_CODE = (
-    "import sys; sys.path[:] = sys.argv[2:]; from budget.machine.probe.child import main; main(sys.argv[1])"
-)
+_CODE = "import sys; sys.path[:] = sys.argv[3:]; from budget.machine.probe.child import main; main(*sys.argv[1:3])"
 
 
 def ask_drivers(
-    names: Sequence[str], *, timeout_s: float = DRIVER_TIMEOUT_S
+    names: Sequence[str], root: Path = Path("/"), *, timeout_s: float = DRIVER_TIMEOUT_S
 ) -> dict[str, dict[str, Any] | str]:
     """What each reader of `child.py` reports: its JSON object, or one sentence why there is none.
 
     All run at the same time, so that the whole takes as long as the slowest.
     """
-    return run_children({name: _command(name) for name in names}, timeout_s=timeout_s)
+    return run_children({name: _command(name, root) for name in names}, timeout_s=timeout_s)
 
 
-def _command(name: str) -> list[str]:
+def _command(name: str, root: Path) -> list[str]:
     """Isolated from the environment's Python settings, with this process's own module path."""
-    return [sys.executable, "-I", "-S", "-c", _CODE, name, *(path for path in sys.path if path)]
+    return [sys.executable, "-I", "-S", "-c", _CODE, name, str(root), *(path for path in sys.path if path)]
 
 
 def run_children(

@@ -12,7 +12,8 @@ from budget.machine.probe.driver import has_driver
 from budget.machine.probe.host import probe_host
 
 Found = tuple[tuple[Device, ...], tuple[str, ...]]
-Ask = Callable[[Sequence[str]], dict[str, "dict[str, Any] | str"]]
+Answers = dict[str, "dict[str, Any] | str"]
+Ask = Callable[[Sequence[str], Path], Answers]
 
 NO_GPU = "no GPU found: no NVIDIA, AMD, Intel or Apple driver is loaded here"
 
@@ -32,7 +33,7 @@ def probe_machine(
         environ: the environment whose CUDA_, ROCm and Slurm variables count; this process's by default.
         platform: as `sys.platform`.
         devices: False reads the host alone, for plans without a GPU or with described ones.
-        ask: runs the readers of driver libraries by name; child processes by default.
+        ask: runs the readers of `child.py` by name; child processes by default.
 
     A probe that fails becomes a note. A number that nobody knows is None.
     """
@@ -50,42 +51,48 @@ def probe_machine(
 def probe_devices(
     *, root: Path, environ: Mapping[str, str], platform: str, host: Host, ask: Ask | None = None
 ) -> Found:
-    """Every device of every vendor, and notes; no driver is loaded where none can be."""
+    """Every device of every vendor, and notes; nothing is started where no driver can be."""
+    readers = _readers(root, platform)
+    answers = (ask or _ask)(readers, root) if readers else {}
     found: list[Found] = []
-    if has_driver(root, platform=platform):
-        found.append(_nvidia(root, environ, platform, ask or _ask))
-    if platform.startswith("linux"):
-        found += _drm(root, environ)
-    elif platform == "darwin":
-        found.append(_apple(host, ask or _ask))
-    elif platform == "win32":
+    if "nvml" in answers:
+        found.append(_nvidia(answers, root, environ, platform))
+    found += [_listed(name, answers[name]) for name in ("amd", "intel") if name in answers]
+    if "metal" in answers:
+        found.append(_apple(answers["metal"], host))
+    if platform == "win32":
         found.append(_windows())
     devices = tuple(device for some, _ in found for device in some)
     notes = tuple(note for _, some in found for note in some)
     return devices, notes if devices or notes else (NO_GPU,)
 
 
-def _drm(root: Path, environ: Mapping[str, str]) -> list[Found]:
-    """AMD and Intel: sysfs alone; no library is loaded that could hang or crash."""
-    from budget.machine.probe.drm import AMD, INTEL, drm_cards
+def _readers(root: Path, platform: str) -> tuple[str, ...]:
+    """The readers of `child.py` worth starting here, by files that cost nothing to look at."""
+    readers = ["nvml", "cuda"] if has_driver(root, platform=platform) else []
+    if platform.startswith("linux"):
+        from budget.machine.probe.drm import AMD, INTEL, drm_cards
 
-    vendors = {card.vendor for card in drm_cards(root)}
-    found: list[Found] = []
-    if AMD in vendors:
-        from budget.machine.probe.amd import amd_devices
-
-        found.append(amd_devices(root, environ=environ))
-    if INTEL in vendors:
-        from budget.machine.probe.intel import intel_devices
-
-        found.append(intel_devices(root))
-    return found
+        vendors = {card.vendor for card in drm_cards(root)}
+        readers += [name for name, vendor in (("amd", AMD), ("intel", INTEL)) if vendor in vendors]
+    if platform == "darwin":
+        readers.append("metal")
+    return tuple(readers)
 
 
-def _apple(host: Host, ask: Ask) -> Found:
+def _listed(name: str, answer: Mapping[str, Any] | str) -> Found:
+    """Devices and notes of a reader that works them out itself."""
+    from budget.machine.file import device_from_json
+
+    if isinstance(answer, str):
+        return (), (f"{name}: {answer}",)
+    devices = tuple(device_from_json(row, where=f"the {name} probe") for row in answer["devices"])
+    return devices, tuple(answer["notes"])
+
+
+def _apple(answer: Mapping[str, Any] | str, host: Host) -> Found:
     from budget.machine.probe.apple import MetalReport, apple_devices, sysctl_int, sysctl_text
 
-    answer = ask(["metal"]).get("metal", "not asked")
     metal = MetalReport(problem=answer) if isinstance(answer, str) else MetalReport(**answer)
     return apple_devices(metal, sysctl_int, host, name=sysctl_text("machdep.cpu.brand_string"))
 
@@ -98,20 +105,19 @@ def _windows() -> Found:
     return registry_devices(importlib.import_module("winreg")), ()
 
 
-def _nvidia(root: Path, environ: Mapping[str, str], platform: str, ask: Ask) -> Found:
+def _nvidia(answers: Answers, root: Path, environ: Mapping[str, str], platform: str) -> Found:
     from budget.machine.probe.nvidia import nvidia_devices
     from budget.machine.probe.reports import cuda_report, nvml_report
 
-    answers = ask(["nvml", "cuda"])
-    nvml, cuda = nvml_report(answers.get("nvml", "not asked")), cuda_report(answers.get("cuda", "not asked"))
+    nvml, cuda = nvml_report(answers["nvml"]), cuda_report(answers["cuda"])
     found, notes = nvidia_devices(nvml, cuda, environ=environ, root=root, platform=platform)
-    late = answers.get("cuda")
+    late = answers["cuda"]
     if isinstance(late, str) and found:
         notes += (f"CUDA: {late}; the order of the cards is NVML's",)
     return found, notes
 
 
-def _ask(names: Sequence[str]) -> dict[str, dict[str, Any] | str]:
+def _ask(names: Sequence[str], root: Path) -> Answers:
     from budget.machine.probe.isolate import ask_drivers
 
-    return ask_drivers(names)
+    return ask_drivers(names, root)
