@@ -11,7 +11,16 @@ TENSOR_ALIGNMENT = 32
 """ggml-cpu and pinned host buffers (ggml-backend.cpp, `TENSOR_ALIGNMENT`)."""
 CUDA_FAMILY = frozenset({"cuda", "hip", "musa"})
 """One source, three names: ggml-cuda."""
-_ALIGNMENT = {"cuda": 128, "hip": 128, "musa": 128, "sycl": 128, "cann": 128, "metal": 32, "rpc": 32, "vulkan": 256}
+_ALIGNMENT = {
+    "cuda": 128,
+    "hip": 128,
+    "musa": 128,
+    "sycl": 128,
+    "cann": 128,
+    "metal": 32,
+    "rpc": 32,
+    "vulkan": 256,
+}
 """Bytes; each backend's `get_alignment`. Vulkan and RPC depend on the device: these are what most report."""
 _PADS_ROWS = CUDA_FAMILY | {"sycl", "cann"}
 _HOST_NAME = {
@@ -28,7 +37,12 @@ CPU = BufferType(
     name="CPU", device=None, backend="cpu", is_host=True, alignment_bytes=TENSOR_ALIGNMENT, pads_rows=False
 )
 CPU_REPACK = BufferType(
-    name="CPU_REPACK", device=None, backend="cpu", is_host=False, alignment_bytes=TENSOR_ALIGNMENT, pads_rows=False
+    name="CPU_REPACK",
+    device=None,
+    backend="cpu",
+    is_host=False,
+    alignment_bytes=TENSOR_ALIGNMENT,
+    pads_rows=False,
 )
 
 _REPACK_AVX2 = {"q4_0": 8, "q4_K": 8, "iq4_nl": 8, "mxfp4": 8}
@@ -46,7 +60,8 @@ def device_buffer_type(device: Device, index: int) -> BufferType:
         device=index,
         backend=device.backend,
         is_host=False,
-        alignment_bytes=device.alignment_bytes or _ALIGNMENT.get(family, 128 if device.backend != "rpc" else 32),
+        alignment_bytes=device.alignment_bytes
+        or _ALIGNMENT.get(family, 128 if device.backend != "rpc" else 32),
         pads_rows=family in _PADS_ROWS,
     )
 

@@ -34,7 +34,9 @@ def model_devices(settings: Settings, machine: Machine) -> tuple[Device, ...]:
     """
     devices = _named(settings.devices, machine) if settings.devices is not None else _all(machine)
     if len(devices) > MAX_DEVICES:
-        raise UsageError(f"{len(devices)} devices, llama.cpp uses at most {MAX_DEVICES}", hint="choose some with -dev")
+        raise UsageError(
+            f"{len(devices)} devices, llama.cpp uses at most {MAX_DEVICES}", hint="choose some with -dev"
+        )
     if settings.split_mode == "none" and devices:
         if settings.main_gpu >= len(devices):
             raise UsageError(
@@ -75,7 +77,9 @@ def _all(machine: Machine) -> tuple[Device, ...]:
         elif device.kind == "igpu":
             if not igpus or igpus[-1].backend == device.backend:
                 igpus.append(device)
-        elif device.pci_id is None or device.pci_id not in {g.pci_id for g in gpus if g.backend != device.backend}:
+        elif device.pci_id is None or device.pci_id not in {
+            g.pci_id for g in gpus if g.backend != device.backend
+        }:
             gpus.append(device)
     return tuple(rpc + gpus + (igpus if not gpus else []))
 
@@ -108,7 +112,9 @@ def resolved_gpu_layers(settings: Settings, model: Model) -> int:
     return model.n_layer_all + 1 if settings.n_gpu_layers < 0 else settings.n_gpu_layers
 
 
-def layer_devices(settings: Settings, model: Model, machine: Machine, devices: tuple[Device, ...]) -> tuple[int | None, ...]:
+def layer_devices(
+    settings: Settings, model: Model, machine: Machine, devices: tuple[Device, ...]
+) -> tuple[int | None, ...]:
     """Index of the device of layer 0..n_layer_all (the last is the output layer); None is the CPU.
 
     Raises:
@@ -123,11 +129,8 @@ def layer_devices(settings: Settings, model: Model, machine: Machine, devices: t
         return (None,) * n_layers
     start = max(n_layers - n_gpu_layers, 0)
     active = min(n_gpu_layers, n_layers)
-    if len(devices) == 1:
-        points = [1.0]
-        _splits(settings, machine, devices, needed=False)
-    else:
-        points = _split_points(_splits(settings, machine, devices, needed=active > 0))
+    shares = _splits(settings, machine, devices, needed=active > 0 and len(devices) > 1)
+    points = _split_points(shares) if shares else [1.0]
     result: list[int | None] = []
     for il in range(n_layers):
         if il < start or il - start >= active:
@@ -137,11 +140,14 @@ def layer_devices(settings: Settings, model: Model, machine: Machine, devices: t
     return tuple(result)
 
 
-def _splits(settings: Settings, machine: Machine, devices: tuple[Device, ...], *, needed: bool) -> list[float]:
+def _splits(
+    settings: Settings, machine: Machine, devices: tuple[Device, ...], *, needed: bool
+) -> list[float]:
     given = settings.tensor_split
     if len(given) > len(devices) and any(given[len(devices) :]):
         raise UsageError(
-            f"-ts has {len(given)} shares for {len(devices)} devices", hint="give one share per device at most"
+            f"-ts has {len(given)} shares for {len(devices)} devices",
+            hint="give one share per device at most",
         )
     if any(share < 0 or not math.isfinite(share) for share in given):
         raise UsageError(f"-ts {','.join(f'{s:g}' for s in given)}: a share is negative or no number")
@@ -175,5 +181,7 @@ def _split_points(shares: list[float]) -> list[float]:
         total = f32(total + f32(share))
         running.append(total)
     if total == 0.0:
-        raise UnknownAnswerError("no device has free memory to split the layers by", hint="give the shares with -ts")
+        raise UnknownAnswerError(
+            "no device has free memory to split the layers by", hint="give the shares with -ts"
+        )
     return [f32(point / total) for point in running]

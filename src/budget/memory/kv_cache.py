@@ -57,7 +57,8 @@ def check(model: Model, params: ContextParams) -> None:
     if v.quantized and params.flash_attn == "off":
         why = "llama.cpp turns it off for this architecture" if arch.flash_attn_forced_off else "it is off"
         raise UsageError(
-            f"-ctv {v.name}: a quantised V cache needs flash attention, and {why}", hint="use -ctv f16, or -fa auto"
+            f"-ctv {v.name}: a quantised V cache needs flash attention, and {why}",
+            hint="use -ctv f16, or -fa auto",
         )
     if (model.is_mla or arch.memory == "dsv4") and k is not v:
         raise UsageError(

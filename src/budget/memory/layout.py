@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from budget.machine.device import Machine
-from budget.memory import buffer_types
+from budget.gguf.types import GGMLType
+from budget.machine.device import Device, Machine
+from budget.memory import buffer_types, split_tensor
 from budget.memory.compute import compute_buffers
 from budget.memory.compute.result import ComputeBuffers
 from budget.memory.kv_cache import CacheTensor, cache_tensors
@@ -21,6 +22,8 @@ Basis = Literal["exact", "formula", "estimate"]
 
 HOST = "CPU"
 """Name of the host as a memory device."""
+REALLY_ALLOCATED = frozenset({"recurrent", "state"})
+"""Caches that llama.cpp allocates even when it only measures (llamacpp-memory rule 2.7)."""
 _CHECKED_BACKENDS = frozenset({"cuda", "cpu", "rpc"})
 """Backends whose weight and cache arithmetic was held against real allocations."""
 
@@ -56,12 +59,19 @@ class Layout:
     buffers: tuple[Buffer, ...]
     weights_basis: Basis
     context_basis: Basis
+    slices: tuple[Buffer, ...] = ()
+    """`-sm tensor`: what each device behind the Meta device holds of its one buffer."""
     notes: tuple[str, ...] = ()
     """What is not known, in sentences."""
 
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """The devices that hold something, the host aside."""
+        return self.placement.meta_devices or self.placement.devices
+
     def on(self, device: str) -> Buffer:
         """The sum of every buffer on `device`, as one buffer of that name."""
-        mine = [b for b in self.buffers if b.device == device]
+        mine = [b for b in (*self.buffers, *self.slices) if b.device == device]
         return Buffer(
             name=device,
             device=device,
@@ -107,15 +117,24 @@ def lay_out(
         add(name, device, weights_bytes=size)
     for tensor in caches:
         buffer_type = cache_buffer_type(placement, params, tensor.layer)
+        if placement.meta_devices and buffer_type.device is not None and tensor.cache in REALLY_ALLOCATED:
+            continue
         size = buffer_types.padded_bytes(buffer_type, tensor.type, tensor.ne)
         add(buffer_type.name, buffer_type.device, context_bytes=size)
+    slices = _slices(model, settings, placement, params, caches, compute) if placement.meta_devices else ()
+    if slices:
+        # llama.cpp prints the whole model and cache once, and the largest slice of what it really allocates
+        states = max(size for _, size in slices)
+        add(placement.device_buffer_types[0].name, 0, context_bytes=states)
     by_name = {t.name: t.device for t in placement.device_buffer_types}
     for name, size in compute.bytes_by_buffer.items():
         add(name, by_name.get(name), compute_bytes=size)
     output = _output_buffer_type(placement)
     add(output.name, output.device, output_bytes=output_buffer_bytes(model, params))
     exact = model.arch is not None and not model.assumed and not placement.unknown_tensors
-    checked = all(d.backend in _CHECKED_BACKENDS for d in placement.devices) and placement.split_mode != "tensor"
+    checked = (
+        all(d.backend in _CHECKED_BACKENDS for d in placement.devices) and placement.split_mode != "tensor"
+    )
     basis: Basis = "exact" if exact and checked else "formula"
     return Layout(
         placement=placement,
@@ -125,7 +144,49 @@ def lay_out(
         buffers=tuple(b for b in sums.values() if b.total_bytes),
         weights_basis="exact" if checked and not model.assumed else "formula",
         context_basis=basis,
+        slices=tuple(buffer for buffer, _ in slices),
         notes=_notes(model, placement),
+    )
+
+
+def _slices(
+    model: Model,
+    settings: Settings,
+    placement: Placement,
+    params: ContextParams,
+    caches: tuple[CacheTensor, ...],
+    compute: ComputeBuffers,
+) -> tuple[tuple[Buffer, int], ...]:
+    """What each device behind the Meta device holds, and how much of that is state."""
+    n = len(placement.meta_devices)
+    meta = placement.device_buffer_types[0]
+    types = tuple(buffer_types.device_buffer_type(d, i) for i, d in enumerate(placement.meta_devices))
+    weights, context, states = [0] * n, [0] * n, [0] * n
+
+    def share(totals: list[int], name: str, type_: GGMLType, ne: tuple[int, ...]) -> None:
+        for i, part in enumerate(split_tensor.slices(model, name, type_, ne, n, settings.tensor_split)):
+            totals[i] += buffer_types.padded_bytes(types[i], type_, part)
+
+    for placed in placement.weights:
+        if placed.buffer_type == meta and not placed.shares_with_input:
+            share(weights, placed.tensor.name, placed.tensor.type, placed.tensor.ne)
+    for tensor in caches:
+        if cache_buffer_type(placement, params, tensor.layer) == meta:
+            share(
+                states if tensor.cache in REALLY_ALLOCATED else context, tensor.name, tensor.type, tensor.ne
+            )
+    return tuple(
+        (
+            Buffer(
+                name=device.name,
+                device=device.name,
+                weights_bytes=weights[i],
+                context_bytes=context[i] + states[i],
+                compute_bytes=compute.bytes_by_buffer.get(meta.name, 0),
+            ),
+            states[i],
+        )
+        for i, device in enumerate(placement.meta_devices)
     )
 
 
@@ -150,7 +211,9 @@ def output_buffer_bytes(model: Model, params: ContextParams) -> int:
 def _output_buffer_type(placement: Placement) -> BufferType:
     """Pinned memory of the output layer's device where it has some."""
     on_device = placement.layer_device[-1] is not None
-    return placement.host_buffer_type if on_device and placement.host_buffer_type else placement.cpu_buffer_type
+    return (
+        placement.host_buffer_type if on_device and placement.host_buffer_type else placement.cpu_buffer_type
+    )
 
 
 def _device_name(placement: Placement, device: int | None) -> str:
@@ -165,5 +228,7 @@ def _notes(model: Model, placement: Placement) -> tuple[str, ...]:
         notes.append(f"memory rules of {model.arch.name} are assumed for {model.architecture}")
     if placement.unknown_tensors:
         first = ", ".join(placement.unknown_tensors[:3])
-        notes.append(f"{len(placement.unknown_tensors)} tensors llama.cpp does not know at this commit: {first}")
+        notes.append(
+            f"{len(placement.unknown_tensors)} tensors llama.cpp does not know at this commit: {first}"
+        )
     return tuple(notes)

@@ -67,7 +67,8 @@ def place(model: Model, settings: Settings, machine: Machine) -> Placement:
     Source: llama-model.cpp, `load_tensors`; llama-model-loader.cpp, `create_tensor`.
     """
     physical = devices.model_devices(settings, machine)
-    used, meta = physical, ()
+    used = physical
+    meta: tuple[Device, ...] = ()
     if settings.split_mode == "tensor" and physical:
         _check_split_tensor(settings, model)
         used, meta = (devices.meta_device(physical),), physical
@@ -110,7 +111,9 @@ def _check_split_tensor(settings: Settings, model: Model) -> None:
             f"-sm tensor: llama.cpp does not support it for {model.architecture}", hint="use -sm layer"
         )
     if settings.flash_attn == "off":
-        raise UsageError("-sm tensor needs flash attention; llama.cpp refuses it with -fa off", hint="use -fa auto")
+        raise UsageError(
+            "-sm tensor needs flash attention; llama.cpp refuses it with -fa off", hint="use -fa auto"
+        )
 
 
 def _host_list(settings: Settings, pinned: BufferType | None) -> tuple[BufferType, ...]:
@@ -174,9 +177,7 @@ def _weights(
         else:
             device = {"input": None, "output": output_device}.get(tensor_class, _layer_of(choice, layer))
             shaped = _reshaped(model, tensor)
-            placed.append(
-                _placed(tensor, choice.buffer_type(shaped, op, device), tensor_class, layer, op)
-            )
+            placed.append(_placed(tensor, choice.buffer_type(shaped, op, device), tensor_class, layer, op))
     placed += _tied(model, choice, placed)
     return tuple(placed), tuple(skipped), tuple(unknown)
 
@@ -210,7 +211,9 @@ def _lazy_names(model: Model, settings: Settings) -> frozenset[str]:
         return frozenset()
     tensors = (model.header.by_name.get(name) for name in model.arch.lazy)
     return frozenset(
-        t.name for t in tensors if t is not None and (settings.lazy_mode == "on" or t.nbytes > _LAZY_AUTO_BYTES)
+        t.name
+        for t in tensors
+        if t is not None and (settings.lazy_mode == "on" or t.nbytes > _LAZY_AUTO_BYTES)
     )
 
 
@@ -275,5 +278,7 @@ def _duplicate(
 ) -> PlacedTensor:
     same = any(p.tensor.name == tensor.name and p.buffer_type == buffer_type for p in placed)
     return replace(
-        _placed(tensor, buffer_type, tensor_class, None, op), is_duplicate=True, shares_with_input=shared and same
+        _placed(tensor, buffer_type, tensor_class, None, op),
+        is_duplicate=True,
+        shares_with_input=shared and same,
     )

@@ -8,12 +8,16 @@ from budget.memory.placement import BufferType
 from budget.model.facts import Model
 
 _CUDA_MUL_MAT = frozenset(
-    "f32 f16 bf16 q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 mxfp4 nvfp4 q2_K q3_K q4_K q5_K q6_K q8_K "
-    "iq1_m iq1_s iq2_s iq2_xs iq2_xxs iq3_s iq3_xxs iq4_nl iq4_xs".split()
+    (
+        "f32 f16 bf16 q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 mxfp4 nvfp4 q2_K q3_K q4_K q5_K q6_K q8_K iq1_m "
+        "iq1_s iq2_s iq2_xs iq2_xxs iq3_s iq3_xxs iq4_nl iq4_xs "
+    ).split()  # noqa: SIM905
 )
 _CUDA_GET_ROWS = frozenset(
-    "f16 f32 bf16 i32 q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 q2_K q3_K q4_K q5_K q6_K "
-    "iq2_xxs iq2_xs iq2_s iq3_xxs iq3_s iq1_s iq1_m iq4_xs".split()
+    (
+        "f16 f32 bf16 i32 q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 q2_K q3_K q4_K q5_K q6_K iq2_xxs iq2_xs "
+        "iq2_s iq3_xxs iq3_s iq1_s iq1_m iq4_xs "
+    ).split()  # noqa: SIM905
 )
 _CUDA_ARITHMETIC = frozenset({"f32", "f16"})
 
@@ -52,7 +56,12 @@ def _cuda_ssm_scan(tensor: TensorInfo, model: Model) -> bool:
     head_dim = model.number("ssm.inner_size") // n_head if n_head else 0
     if tensor.ne[0] == 1:
         return model.number("ssm.state_size") in (96, 128, 256) and head_dim % 16 == 0
-    return tensor.ne[0] == 16 and head_dim == 1 and n_head % 128 == 0 and model.number("ssm.group_count") in (0, 1)
+    return (
+        tensor.ne[0] == 16
+        and head_dim == 1
+        and n_head % 128 == 0
+        and model.number("ssm.group_count") in (0, 1)
+    )
 
 
 def repacks(tensor: TensorInfo, op: str, rows: dict[str, int]) -> bool:

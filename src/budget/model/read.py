@@ -105,7 +105,9 @@ def read_model(
     keys = _Keys(name.value, metadata)
     n_layer_all = keys.required("block_count")
     if not 0 < n_layer_all <= MAX_LAYERS:
-        raise BadModelError(f"metadata {name.value}.block_count is {n_layer_all}, llama.cpp takes 1 to {MAX_LAYERS}")
+        raise BadModelError(
+            f"metadata {name.value}.block_count is {n_layer_all}, llama.cpp takes 1 to {MAX_LAYERS}"
+        )
     model = _base(keys, header, arch, n_layer_all)
     model = replace(model, assumed=assume is not None, overrides=overrides or {})
     return model if arch is None else _apply_architecture(model, arch, keys)
@@ -120,7 +122,9 @@ def _architecture(name: str, assume: str | None) -> Architecture | None:
         near = get_close_matches(assume, ARCHITECTURES, n=3)
         raise UsageError(
             f"--assume {assume}: no such architecture",
-            hint=f"did you mean {' or '.join(near)}?" if near else "budget inspect --architectures lists them",
+            hint=f"did you mean {' or '.join(near)}?"
+            if near
+            else "budget inspect --architectures lists them",
         )
     return ARCHITECTURES[assume]
 
@@ -131,7 +135,9 @@ def _base(keys: _Keys, header: Header, arch: Architecture | None, n_layer_all: i
     n_embd = keys.required("features_length" if arch_name == "wavtokenizer-dec" else "embedding_length")
     n_layer_nextn = keys.integer("nextn_predict_layers") or 0
     if n_layer_nextn > n_layer_all:
-        raise BadModelError(f"{n_layer_nextn} multi-token-prediction layers in a model of {n_layer_all} layers")
+        raise BadModelError(
+            f"{n_layer_nextn} multi-token-prediction layers in a model of {n_layer_all} layers"
+        )
     n_head = keys.per_layer("attention.head_count", n_layer_all, 0)
     n_head_kv = keys.per_layer("attention.head_count_kv", n_layer_all, n_head)
     head = n_embd // n_head[0] if n_head[0] else 0
@@ -180,7 +186,9 @@ def _or(value: int | None, default: int) -> int:
 
 def _check_experts(n_expert: int, n_expert_used: int) -> None:
     if n_expert > MAX_EXPERTS or n_expert_used > n_expert:
-        raise BadModelError(f"{n_expert_used} of {n_expert} experts used, llama.cpp takes at most {MAX_EXPERTS}")
+        raise BadModelError(
+            f"{n_expert_used} of {n_expert} experts used, llama.cpp takes at most {MAX_EXPERTS}"
+        )
     if n_expert and not n_expert_used:
         raise BadModelError(f"the model has {n_expert} experts and uses none of them")
 
@@ -240,7 +248,9 @@ def _expand_layers(model: Model, arch: Architecture, keys: _Keys) -> Model:
     if arch.expansion == "num_loops":
         n_loops = keys.integer("num_loops") or 1
         if model.n_layer_all * n_loops > MAX_LAYERS:
-            raise BadModelError(f"{model.n_layer_all} layers in {n_loops} loops, llama.cpp takes {MAX_LAYERS}")
+            raise BadModelError(
+                f"{model.n_layer_all} layers in {n_loops} loops, llama.cpp takes {MAX_LAYERS}"
+            )
         return replace(
             model,
             n_layer_all=model.n_layer_all * n_loops,

@@ -92,7 +92,9 @@ def _entries(text: str, machine: Machine) -> dict[str, str]:
         key, sep, value = part.partition("=")
         key, value = key.strip().lower(), value.strip()
         if not sep or not value:
-            raise UsageError(f"--budget {text!r}: {part!r} is no DEVICE=SIZE", hint="such as vram=24GiB or CUDA0=10GiB")
+            raise UsageError(
+                f"--budget {text!r}: {part!r} is no DEVICE=SIZE", hint="such as vram=24GiB or CUDA0=10GiB"
+            )
         if key in ("ram", "cpu", "host"):
             targets = {HOST: value}
         elif key == "vram":

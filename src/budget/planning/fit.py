@@ -113,9 +113,7 @@ def plan(request: Request, *, placement: Placement | None = None, want_live: boo
         request.model, request.settings, request.machine, accounting=request.accounting, placement=placement,
         want_live=want_live,
     )  # fmt: skip
-    devices = tuple(
-        _device_plan(request, layout, name, device) for name, device in _plan_devices(layout)
-    )
+    devices = tuple(_device_plan(request, layout, name, device) for name, device in _plan_devices(layout))
     failures, unknown = _judge(request, devices)
     reasons = (*_unknown_model(request.model), *unknown)
     verdict: Verdict = "does_not_fit" if failures else "unknown" if reasons else "fits"
@@ -125,7 +123,7 @@ def plan(request: Request, *, placement: Placement | None = None, want_live: boo
 
 
 def _plan_devices(layout: Layout) -> list[tuple[str, Device | None]]:
-    return [*((d.name, d) for d in layout.placement.devices), (HOST, None)]
+    return [*((d.name, d) for d in layout.devices), (HOST, None)]
 
 
 def _device_plan(request: Request, layout: Layout, name: str, device: Device | None) -> DevicePlan:
@@ -164,7 +162,9 @@ def _judge(request: Request, devices: tuple[DevicePlan, ...]) -> tuple[tuple[Sho
     if request.budget.mode == "combined" and pool is not None:
         required = sum(d.required_bytes for d in devices)
         short = required > pool
-        return ((Shortfall(device="total", required_bytes=required, available_bytes=pool),) if short else ()), []
+        return (
+            (Shortfall(device="total", required_bytes=required, available_bytes=pool),) if short else ()
+        ), []
     failures = tuple(
         Shortfall(device=d.name, required_bytes=d.required_bytes, available_bytes=d.available_bytes)
         for d in devices
@@ -176,7 +176,9 @@ def _judge(request: Request, devices: tuple[DevicePlan, ...]) -> tuple[tuple[Sho
 
 def _unknown_model(model: Model) -> tuple[str, ...]:
     if model.arch is None or model.arch.memory == "unsupported":
-        return (f"architecture {model.architecture} is not known, so its cache and compute buffers are not either",)
+        return (
+            f"architecture {model.architecture} is not known, so its cache and compute buffers are not either",
+        )
     return ()
 
 
@@ -231,7 +233,8 @@ def max_context(request: Request, *, limit: int | None = None) -> int | None:
         answer = plan(with_context(request, n_ctx), placement=placement)
         if answer.reasons:
             raise UnknownAnswerError(
-                "; ".join(answer.reasons), hint="give a budget in bytes, or --assume ARCH for an unknown architecture"
+                "; ".join(answer.reasons),
+                hint="give a budget in bytes, or --assume ARCH for an unknown architecture",
             )
         return headroom_bytes(answer)
 

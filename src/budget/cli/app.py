@@ -1,0 +1,154 @@
+"""The command table, and the one place where errors become text and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command_from_info
+from typer.models import CommandInfo
+
+from budget import __version__
+from budget.errors import BudgetError, ExitCode
+
+COMMANDS: dict[str, str] = {
+    "fit": "Does it fit? A verdict, what each device holds, what is missing.",
+    "max-ctx": "The largest context that fits, as one integer on stdout.",
+    "place": "Which layer and which tensor goes on which device.",
+    "inspect": "What the header says: layers, heads, windows, experts, sizes.",
+    "devices": "The memory devices here, and where each number comes from.",
+    "schema": "The JSON Schema of any JSON that budget reads or writes.",
+}
+"""Command name to its one-line help. The module is the name with underscores."""
+
+
+class _LazyGroup(TyperGroup):
+    """Commands in the order of the table, each built from its own module when it is needed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        function = import_module(f"budget.cli.{cmd_name.replace('-', '_')}").command
+        info = CommandInfo(
+            name=cmd_name,
+            callback=function,
+            help=function.__doc__,
+            short_help=COMMANDS[cmd_name],
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+        return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The table as it stands, without importing a single command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Name what was meant when a command does not exist."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=2)
+            raise _unknown_command(args[0], near)
+        return super().resolve_command(ctx, args)
+
+
+def _unknown_command(name: str, near: list[str]) -> BudgetError:
+    from budget.errors import UsageError
+
+    hint = f"did you mean {' or '.join(near)}?" if near else f"commands: {', '.join(COMMANDS)}"
+    return UsageError(f"no such command: {name}", hint=hint)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from budget.model.architectures import VALIDATED_COMMIT
+
+        typer.echo(f"budget {__version__} (validated against llama.cpp {VALIDATED_COMMIT})")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=_LazyGroup,
+    name="budget",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 fits, 2 usage, 3 does not fit, 4 bad model file, 5 no device, 6 network, 7 unknown.",
+)
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Does this GGUF model fit, where does each byte go, how long a context can it serve.
+
+    Headers only: nothing is loaded. The numbers are those of llama.cpp's own allocator.
+    """
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line; the exit code."""
+    own, line = split_line(argv)
+    try:
+        result = typer.main.get_command(app)(args=own, prog_name="budget", standalone_mode=False, obj=line)
+        sys.stdout.flush()
+        return int(result or 0)
+    except BudgetError as e:
+        return fail(e.message, e.hint, e.exit_code)
+    except BrokenPipeError:
+        # the reader of a pipe went away: keep the interpreter from complaining at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.FAILED)
+    except KeyboardInterrupt:
+        return fail("interrupted", None, ExitCode.FAILED)
+    except Exception as e:
+        return _from_parser(e)
+
+
+def split_line(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Budget's own arguments, and a llama.cpp command line after `--`."""
+    arguments = list(argv)
+    if "--" not in arguments:
+        return arguments, []
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1 :]
+
+
+def _from_parser(e: Exception) -> int:
+    """Typer's own exceptions; anything else is a bug and stays one."""
+    format_message = getattr(e, "format_message", None)
+    exit_code = getattr(e, "exit_code", None)
+    if format_message is None:
+        if exit_code is not None:
+            return int(exit_code)
+        if type(e).__name__ == "Abort":
+            return fail("interrupted", None, ExitCode.FAILED)
+        raise e
+    ctx = getattr(e, "ctx", None)
+    command = getattr(ctx, "command_path", "budget") or "budget"
+    if type(e).__name__ == "NoArgsIsHelpError":
+        print(format_message())  # noqa: T201
+        return int(ExitCode.USAGE)
+    return fail(format_message().rstrip("."), f"see {command} --help", ExitCode.USAGE)
+
+
+def fail(message: str, hint: str | None, code: ExitCode) -> int:
+    """Say on stderr what is wrong and what to do."""
+    sys.stderr.write(f"budget: error: {message}\n")
+    if hint:
+        sys.stderr.write(f"  {hint}\n")
+    return int(code)

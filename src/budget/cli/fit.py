@@ -1,0 +1,45 @@
+"""`budget fit`: the verdict."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from budget.cli.options import JsonOption, Question, QuietOption, question
+from budget.errors import ExitCode
+
+EXIT = {"fits": ExitCode.OK, "does_not_fit": ExitCode.DOES_NOT_FIT, "unknown": ExitCode.UNKNOWN}
+
+
+@question()
+def command(
+    asked: Question,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    buffers: Annotated[bool, typer.Option("--buffers", help="A row per llama.cpp buffer as well.")] = False,
+) -> int:
+    """Does it fit? A verdict, a row per device, what is missing where, and the largest context that fits."""
+    from budget.planning.fit import max_context, plan
+
+    loaded = asked.load(asked.specs()[0])
+    request = asked.request(loaded.model)
+    answer = plan(request)
+    if not quiet:
+        longest = None if answer.reasons else max_context(request)
+        if json:
+            from budget.render.json import dumps, fit_object
+
+            print_text(dumps(fit_object(answer, path=loaded.source.location, file_bytes=loaded.source.file_bytes,
+                                        max_ctx=longest, suggestions=[])))  # fmt: skip
+        else:
+            from budget.render.table import fit_text
+
+            print_text(fit_text(answer, name=loaded.spec, max_ctx=longest, buffers=buffers))
+    return int(EXIT[answer.verdict])
+
+
+def print_text(text: str) -> None:
+    """Write the answer: the only thing a command prints on stdout."""
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")

@@ -1,0 +1,26 @@
+"""`budget place`: the map."""
+
+from __future__ import annotations
+
+from budget.cli.fit import print_text
+from budget.cli.options import JsonOption, Question, QuietOption, question
+from budget.errors import ExitCode
+
+
+@question(models="one")
+def command(asked: Question, json: JsonOption = False, quiet: QuietOption = False) -> int:
+    """Which layer and which tensor group goes on which device; --json lists every tensor."""
+    from budget.planning.fit import plan
+    from budget.render.place import place_object, place_text
+
+    loaded = asked.load(asked.specs()[0])
+    answer = plan(asked.request(loaded.model))
+    if quiet:
+        return int(ExitCode.OK)
+    if json:
+        from budget.render.json import dumps
+
+        print_text(dumps(place_object(answer, path=loaded.source.location)))
+    else:
+        print_text(place_text(answer, name=loaded.spec))
+    return int(ExitCode.OK)

@@ -1,0 +1,116 @@
+"""What a header says, as data and as a screen."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+from budget.memory.tensor_ops import block_index
+from budget.model.facts import Model
+from budget.render.json import ENGINE
+from budget.render.plain import table
+from budget.units import format_count, format_size
+
+
+def inspect_object(model: Model, *, path: str, file_bytes: int | None) -> dict[str, Any]:
+    """`budget/inspect/v1`."""
+    arch = model.arch
+    by_type: dict[str, list[int]] = {}
+    by_layer: dict[int | None, list[int]] = {}
+    for tensor in model.tensors:
+        layer = block_index(tensor.name)
+        for count in (by_type.setdefault(tensor.type.name, [0, 0]), by_layer.setdefault(layer, [0, 0])):
+            count[0] += 1
+            count[1] += tensor.nbytes
+    name = model.header.metadata.get("general.name")
+    return {
+        "schema": "budget/inspect/v1",
+        "engine": ENGINE,
+        "path": path,
+        "file_bytes": file_bytes,
+        "gguf_version": model.header.version,
+        "name": None if name is None else name.value,
+        "architecture": model.architecture,
+        "known": arch is not None,
+        "memory": arch.memory if arch else None,
+        "n_ctx_train": model.n_ctx_train,
+        "n_layer": model.n_layer,
+        "n_layer_nextn": model.n_layer_nextn,
+        "n_embd": model.n_embd,
+        "n_vocab": model.n_vocab,
+        "n_head": list(model.n_head),
+        "n_head_kv": list(model.n_head_kv),
+        "n_embd_head_k": model.n_embd_head_k,
+        "n_embd_head_v": model.n_embd_head_v,
+        "n_swa": model.n_swa or None,
+        "swa_layers": [il for il, windowed in enumerate(model.is_swa) if windowed],
+        "recurrent_layers": [il for il, recurrent in enumerate(model.is_recurrent) if recurrent],
+        "is_mla": model.is_mla,
+        "n_expert": model.n_expert,
+        "n_expert_used": model.n_expert_used,
+        "n_tensors": len(model.tensors),
+        "tensor_bytes": sum(t.nbytes for t in model.tensors),
+        "types": [
+            {"type": t, "n_tensors": n, "tensor_bytes": size}
+            for t, (n, size) in sorted(by_type.items(), key=lambda item: -item[1][1])
+        ],
+        "layers": [
+            {"layer": il, "n_tensors": n, "tensor_bytes": size}
+            for il, (n, size) in sorted(by_layer.items(), key=lambda item: -1 if item[0] is None else item[0])
+        ],
+    }
+
+
+def inspect_text(data: dict[str, Any]) -> str:
+    """The object above as a screen."""
+    facts = [
+        ("model", data["name"] or data["path"]),
+        ("architecture", data["architecture"] + ("" if data["known"] else " (not known to budget)")),
+        ("trained context", format_count(data["n_ctx_train"])),
+        (
+            "layers",
+            str(data["n_layer"]) + (f" + {data['n_layer_nextn']} nextn" if data["n_layer_nextn"] else ""),
+        ),
+        ("embedding, vocabulary", f"{data['n_embd']}, {data['n_vocab'] if data['n_vocab'] else 'unknown'}"),
+        ("heads, K/V heads", f"{_span(data['n_head'])}, {_span(data['n_head_kv'])}"),
+        ("head size K, V", f"{data['n_embd_head_k']}, {data['n_embd_head_v']}"),
+    ]
+    if data["n_swa"]:
+        facts.append(("sliding window", f"{data['n_swa']} tokens on {len(data['swa_layers'])} layers"))
+    if data["recurrent_layers"]:
+        facts.append(("recurrent layers", str(len(data["recurrent_layers"]))))
+    if data["is_mla"]:
+        facts.append(("attention", "MLA: V lives inside K"))
+    if data["n_expert"]:
+        facts.append(("experts, used", f"{data['n_expert']}, {data['n_expert_used']}"))
+    facts.append(("tensors", f"{data['n_tensors']}, {format_size(data['tensor_bytes'])}"))
+    width = max(len(k) for k, _ in facts)
+    lines = [f"{key.ljust(width)}  {value}" for key, value in facts]
+    types = [[t["type"], str(t["n_tensors"]), format_size(t["tensor_bytes"])] for t in data["types"]]
+    layers = [
+        [_layers(group), str(n), format_size(size)]
+        for (n, size), group in (
+            (key, [row["layer"] for row in rows])
+            for key, rows in groupby(data["layers"], key=lambda row: (row["n_tensors"], row["tensor_bytes"]))
+        )
+    ]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            *table(["type", "tensors", "size"], types),
+            "",
+            *table(["layer", "tensors", "size each"], layers),
+        ]
+    )
+
+
+def _span(values: list[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _layers(group: list[int | None]) -> str:
+    if group == [None]:
+        return "outside blocks"
+    return str(group[0]) if len(group) == 1 else f"{group[0]}-{group[-1]}"

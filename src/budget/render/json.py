@@ -1,0 +1,105 @@
+"""Plans as the JSON that cli.md promises: sizes are integers of bytes, unknown is null."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from budget.memory.layout import Buffer
+from budget.model.architectures import VALIDATED_COMMIT
+from budget.model.facts import Model
+from budget.planning.fit import DevicePlan, Plan
+
+ENGINE = {"name": "llama.cpp", "validated_commit": VALIDATED_COMMIT}
+
+
+def dumps(data: object) -> str:
+    """One JSON document, indented."""
+    return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+def fit_object(
+    answer: Plan, *, path: str, file_bytes: int | None, max_ctx: int | None, suggestions: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """`budget/fit/v1`."""
+    return {
+        "schema": "budget/fit/v1",
+        "verdict": answer.verdict,
+        "engine": ENGINE,
+        "model": model_object(answer.request.model, path=path, file_bytes=file_bytes),
+        "settings": settings_object(answer),
+        "budget": {
+            "mode": answer.request.budget.mode,
+            "text": answer.request.budget.text,
+            "combined_bytes": answer.request.budget.combined_bytes,
+        },
+        "devices": [device_object(d) for d in answer.devices],
+        "buffers": [buffer_object(b) for b in answer.layout.buffers],
+        "failures": [{**asdict(f), "short_bytes": f.short_bytes} for f in answer.failures],
+        "max_ctx": max_ctx,
+        "suggestions": suggestions,
+        "notes": [*answer.layout.notes, *answer.reasons],
+    }
+
+
+def model_object(model: Model, *, path: str, file_bytes: int | None) -> dict[str, Any]:
+    """What a plan says of its model."""
+    return {
+        "path": path,
+        "architecture": model.architecture,
+        "n_layer": model.n_layer,
+        "n_ctx_train": model.n_ctx_train,
+        "file_bytes": file_bytes,
+    }
+
+
+def settings_object(answer: Plan) -> dict[str, Any]:
+    """The settings as llama.cpp resolves them."""
+    settings, params = answer.request.settings, answer.layout.params
+    return {
+        "n_ctx": params.n_ctx,
+        "n_ctx_seq": params.n_ctx_seq,
+        "n_seq_max": params.n_seq_max,
+        "n_batch": params.n_batch,
+        "n_ubatch": params.n_ubatch,
+        "n_gpu_layers": settings.n_gpu_layers,
+        "split_mode": settings.split_mode,
+        "type_k": params.type_k.name,
+        "type_v": params.type_v.name,
+        "flash_attn": answer.layout.compute.flash_attn,
+        "kv_unified": params.kv_unified,
+        "offload_kqv": params.offload_kqv,
+        "swa_full": params.swa_full,
+        "load_mode": settings.load_mode,
+    }
+
+
+def device_object(device: DevicePlan) -> dict[str, Any]:
+    """One device's row."""
+    return {
+        "name": device.name,
+        "kind": device.kind,
+        "weights_bytes": device.weights_bytes,
+        "context_bytes": device.context_bytes,
+        "compute_bytes": device.compute_bytes,
+        "output_bytes": device.output_bytes,
+        "overhead_bytes": device.overhead_bytes,
+        "reserve_bytes": device.reserve_bytes,
+        "required_bytes": device.required_bytes,
+        "available_bytes": device.available_bytes,
+        "fits": device.fits,
+        "basis": device.basis,
+    }
+
+
+def buffer_object(buffer: Buffer) -> dict[str, Any]:
+    """One llama.cpp buffer."""
+    return {
+        "name": buffer.name,
+        "device": buffer.device,
+        "weights_bytes": buffer.weights_bytes,
+        "context_bytes": buffer.context_bytes,
+        "compute_bytes": buffer.compute_bytes,
+        "output_bytes": buffer.output_bytes,
+    }

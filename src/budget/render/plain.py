@@ -1,0 +1,31 @@
+"""Plain text: what a pipe, a log and a terminal without colour get."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from budget.planning.fit import Plan
+from budget.units import format_size
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Aligned columns: the first to the left, the rest to the right."""
+    columns = [list(column) for column in zip(headers, *rows, strict=True)]
+    widths = [max(len(cell) for cell in column) for column in columns]
+    lines = []
+    for row in (headers, *rows):
+        cells = [
+            cell.ljust(w) if i == 0 else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def shortfall_lines(answer: Plan) -> list[str]:
+    """What is missing where, one line per device that falls short."""
+    return [
+        f"{f.device}: needs {format_size(f.required_bytes)}, may use {format_size(f.available_bytes)}, "
+        f"short by {format_size(f.short_bytes)}"
+        for f in answer.failures
+    ]
