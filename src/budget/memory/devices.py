@@ -38,12 +38,7 @@ def model_devices(settings: Settings, machine: Machine) -> tuple[Device, ...]:
             f"{len(devices)} devices, llama.cpp uses at most {MAX_DEVICES}", hint="choose some with -dev"
         )
     if settings.split_mode == "none" and devices:
-        if settings.main_gpu >= len(devices):
-            raise UsageError(
-                f"-mg {settings.main_gpu}: there are {len(devices)} devices, 0 to {len(devices) - 1}",
-                hint="give a number in that range, or leave -sm none away",
-            )
-        return () if settings.main_gpu < 0 else (devices[settings.main_gpu],)
+        return () if settings.main_gpu < 0 else (_main_device(settings.main_gpu, devices),)
     if settings.split_mode == "row":
         for device in devices:
             if device.backend not in ROW_SPLIT_BACKENDS:
@@ -52,6 +47,19 @@ def model_devices(settings: Settings, machine: Machine) -> tuple[Device, ...]:
                     hint="use -sm layer, or -sm tensor where the architecture allows it",
                 )
     return devices
+
+
+def _main_device(main_gpu: int, devices: tuple[Device, ...]) -> Device:
+    """Device number `main_gpu`; where a machine lists only some of its devices, the one with that number in its name."""
+    if main_gpu < len(devices):
+        return devices[main_gpu]
+    numbered = [d for d in devices if d.name.partition("[")[0].endswith(str(main_gpu))]
+    if len(numbered) != 1:
+        raise UsageError(
+            f"-mg {main_gpu}: there are {len(devices)} devices, numbered 0 to {len(devices) - 1}",
+            hint="give a number in that range, or leave -sm none away",
+        )
+    return numbered[0]
 
 
 def _named(names: tuple[str, ...], machine: Machine) -> tuple[Device, ...]:

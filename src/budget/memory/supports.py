@@ -11,13 +11,13 @@ _CUDA_MUL_MAT = frozenset(
     (
         "f32 f16 bf16 q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 mxfp4 nvfp4 q2_K q3_K q4_K q5_K q6_K q8_K iq1_m "
         "iq1_s iq2_s iq2_xs iq2_xxs iq3_s iq3_xxs iq4_nl iq4_xs "
-    ).split()  # noqa: SIM905
+    ).split()
 )
 _CUDA_GET_ROWS = frozenset(
     (
         "f16 f32 bf16 i32 q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 q2_K q3_K q4_K q5_K q6_K iq2_xxs iq2_xs "
         "iq2_s iq3_xxs iq3_s iq1_s iq1_m iq4_xs "
-    ).split()  # noqa: SIM905
+    ).split()
 )
 _CUDA_ARITHMETIC = frozenset({"f32", "f16"})
 
