@@ -1,0 +1,63 @@
+"""Architecture builders: which function builds the compute graph of which architecture.
+
+A family is a module here with functions `build(g: Builder) -> None`, one per shape of graph. `TABLE` says which
+function belongs to which `general.architecture`; only the module that is needed is imported. A builder follows the
+graph constructor in llama.cpp's src/models/<name>.cpp call by call, with the helpers of `Builder`:
+
+    g.inp_embd(), g.inp_pos(n), g.attn_inp_kv(), ..., g.inp_out_ids()   inputs, in the order of the source
+    g.w(il, "attn_q"), g.opt(il, ..), g.b(il, ..), g.s(il, ..)          weights of block il: needed, optional, bias, scale
+    g.norm_w(x, il, "attn_norm")                                        norm with weight (and pinning, as build_norm)
+    g.qkv(il, x), g.rope(x, pos, factors), g.attn(inp, il, q, k, v)     attention
+    g.ffn(il, x, "silu"), g.moe(il, x, ...)                             feed-forward
+    g.select_rows(il, out_ids, a, b)                                    rows of the last layer
+    g.finish(g.head_norm(x))                                            norm, logits
+
+What matters: which tensors exist, their shape and type, the order of creation where it decides the order of nodes
+(every `ggml_build_forward_expand` is a `g.expand`), and which weights the source passes: toy fixtures carry `.scale`
+tensors that many builders ignore (`scales=`), and inputs are leaves in the order of their first use, not creation.
+
+To try one: `python -m tests.bench.compute_rows --only toy/starcoder` prints measured against replayed buffers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeAlias
+
+from budget.model.facts import Model
+
+if TYPE_CHECKING:
+    from budget.memory.compute.builder import Builder
+
+Build: TypeAlias = "Callable[[Builder], None]"
+
+TABLE: dict[str, str] = {
+    "llama": "decoder:llama",
+    "qwen2": "decoder:qwen2",
+    "qwen3": "decoder:qwen3",
+    "qwen3moe": "decoder:qwen3moe",
+    "gemma2": "gemma:gemma2",
+    "gemma3": "gemma:gemma3",
+    "phi3": "decoder:phi3",
+    "command-r": "decoder:command_r",
+    "olmo2": "decoder:olmo2",
+    "glm4moe": "decoder:glm4moe",
+    "gpt-oss": "decoder:gpt_oss",
+    "llama4": "decoder:llama4",
+    "deepseek2": "mla:deepseek2",
+    "bert": "encoder:bert",
+}
+"""`general.architecture` to `module:function`."""
+
+
+def builder(model: Model) -> Build | None:
+    """The function that builds the graph of `model`, or None where there is none."""
+    if model.arch is None:
+        return None
+    path = TABLE.get(model.arch.name)
+    if path is None:
+        return None
+    module, function = path.split(":")
+    build: Build = getattr(import_module(f"budget.memory.compute.families.{module}"), function)
+    return build

@@ -1,0 +1,301 @@
+"""Compute buffers of a context: build the graphs that llama.cpp reserves, split them, allocate them.
+
+Source: llama-context.cpp, `sched_reserve`, `graph_reserve`, `resolve_fused_ops`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from budget.errors import BudgetError, UnknownAnswerError
+from budget.memory import kv_cache, recurrent
+from budget.memory.compute import families
+from budget.memory.compute.allocator import DynAllocator, allocate
+from budget.memory.compute.builder import Builder
+from budget.memory.compute.graph import Shared, Stage
+from budget.memory.compute.profiles import Backend, backends
+from budget.memory.compute.result import ComputeBuffers, LiveTensor
+from budget.memory.compute.schedule import N_COPIES, Schedule, Scheduler
+from budget.memory.compute.tensor import Tensor
+from budget.memory.placement import PlacedTensor, Placement
+from budget.model.facts import Model
+from budget.runtime.settings import ContextParams
+from budget.units import round_up
+
+Accounting = Literal["real", "fit"]
+ONE_SEQUENCE_LAST = frozenset({"kimi-linear", "minimax-01"})
+"""Architectures whose third reservation is for one sequence (llama-context.cpp, TAG_RESERVE_DIAG_DECAY)."""
+SMALL_BATCH = 32
+"""Below this many tokens the reservation for token generation can need more than the one for prompts."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What all stages of one context share."""
+
+    shared: Shared
+    backends: tuple[Backend, ...]
+    scheduler: Scheduler
+    build: families.Build
+    n_copies: int
+
+
+def compute_buffers(
+    model: Model,
+    params: ContextParams,
+    placement: Placement,
+    *,
+    accounting: Accounting = "real",
+    want_live: bool = False,
+) -> ComputeBuffers:
+    """Bytes of every compute buffer that llama.cpp reserves for this context.
+
+    Args:
+        accounting: `real` is what a load allocates; `fit` what llama.cpp's `--fit` measures, which forgets the
+            devices that the graph builder chose.
+        want_live: also name the tensors that are alive at the peak of each buffer.
+
+    Returns:
+        `exact` where the architecture's graph is built and every backend's rules are modelled in full; `formula`
+        where a backend's are not; `estimate` where the graph is not known.
+
+    Source: llamacpp-compute.md, sections 1 to 7.
+    """
+    from budget.memory.compute.estimate import estimate
+
+    build = families.builder(model)
+    if build is None:
+        return estimate(model, params, placement, note=f"the graph of {model.architecture} is not modelled")
+    try:
+        return _replay(model, params, placement, build, accounting=accounting, want_live=want_live)
+    except (BudgetError, ZeroDivisionError, IndexError, KeyError) as e:
+        return estimate(model, params, placement, note=f"the graph could not be built: {e}")
+
+
+def _replay(
+    model: Model,
+    params: ContextParams,
+    placement: Placement,
+    build: families.Build,
+    *,
+    accounting: Accounting,
+    want_live: bool,
+) -> ComputeBuffers:
+    plan = _plan(model, params, placement, build, accounting)
+    stages, graph = _stages(plan)
+    sizes = {b.name: 0 for b in plan.backends}
+    live: dict[str, tuple[LiveTensor, ...]] = {}
+    schedule = None
+    for stage in stages:
+        graph = graph or _build(plan, stage)
+        schedule = _schedule(plan, graph)
+        totals, peaks = _allocate(plan, schedule, want_live=want_live)
+        for name, total in totals.items():
+            if total > sizes[name]:
+                sizes[name] = total
+                live[name] = peaks.get(name, ())
+        graph = None
+    return ComputeBuffers(
+        bytes_by_buffer={name: size for name, size in sizes.items() if size},
+        flash_attn=stages[0].flash_attn,
+        basis=_basis(plan),
+        n_splits=len(schedule.splits) if schedule else 0,
+        n_copies=plan.n_copies,
+        live_at_peak=live if want_live else None,
+        note=_note(plan),
+    )
+
+
+def _plan(
+    model: Model, params: ContextParams, placement: Placement, build: families.Build, accounting: Accounting
+) -> Plan:
+    names = list(dict.fromkeys(t.name for t in _buffer_types(placement)))
+    index = {name: i for i, name in enumerate(names)}
+    made = backends(placement, index)
+    cpu = len(made) - 1
+    device_of = {b.buft: b.index for b in made if not b.is_cpu}
+    host = {index[t.name] for t in _buffer_types(placement) if t.is_host}
+    shares_host = tuple(b.index for b in made if b.device is not None and b.device.kind == "igpu" and b.kind == "cuda")
+    able = []
+    for i in range(len(names)):
+        if i in device_of:
+            able.append((device_of[i],))
+        else:
+            able.append((*(shares_host if placement.host_buffer_type and i in host else ()), cpu))
+    scheduler = Scheduler(made, tuple(able), op_offload=params.op_offload)
+    scheduler.offload_bufts = frozenset(host)
+    shared = _shared(model, params, placement, index, tuple(names), cpu)
+    shared.pin_norms = accounting == "real"
+    n_copies = N_COPIES if _pipelines(placement, params, model, made) else 1
+    return Plan(shared, made, scheduler, build, n_copies)
+
+
+def _buffer_types(placement: Placement):  # type: ignore[no-untyped-def]
+    yield from placement.device_buffer_types
+    yield placement.cpu_buffer_type
+    if placement.host_buffer_type is not None:
+        yield placement.host_buffer_type
+    for placed in placement.weights:
+        yield placed.buffer_type
+
+
+def _pipelines(placement: Placement, params: ContextParams, model: Model, made: tuple[Backend, ...]) -> bool:
+    """Source: llama-context.cpp, constructor."""
+    return (
+        len(placement.devices) > 1
+        and placement.n_gpu_layers > model.n_layer_all
+        and placement.split_mode == "layer"
+        and params.offload_kqv
+        and not placement.has_overrides
+        and all(b.pipelines for b in made if not b.is_cpu)
+    )
+
+
+def _shared(
+    model: Model,
+    params: ContextParams,
+    placement: Placement,
+    index: dict[str, int],
+    names: tuple[str, ...],
+    cpu: int,
+) -> Shared:
+    weights: dict[str, PlacedTensor] = {}
+    duplicates: dict[str, tuple[PlacedTensor, ...]] = {}
+    for placed in placement.weights:
+        name = placed.tensor.name
+        if placed.is_duplicate:
+            duplicates[name] = (*duplicates.get(name, ()), placed)
+        else:
+            weights[name] = placed
+    caches = {c.name: c for c in (*kv_cache.cache_tensors(model, params), *recurrent.state_tensors(model, params))}
+    cpu_buft = index[placement.cpu_buffer_type.name]
+    device_bufts = [index[t.name] for t in placement.device_buffer_types]
+    rows = {}
+    for name, cache in caches.items():
+        device = placement.layer_device[cache.layer] if params.offload_kqv else None
+        rows[name] = cpu_buft if device is None else device_bufts[device]
+    return Shared(
+        model=model,
+        params=params,
+        weights=weights,
+        duplicates=duplicates,
+        caches=caches,
+        cache_rows=rows,
+        buffer_names=names,
+        buffer_index=index,
+        layer_backend=tuple(cpu if d is None else d for d in placement.layer_device),
+        n_backends=cpu + 1,
+        pin_norms=True,
+        full_offload=placement.n_gpu_layers > model.n_layer_all,
+        extra={
+            "n_kv": params.n_ctx_seq,
+            "n_kv_swa": kv_cache.swa_cells(model, params) if model.swa_type != "none" else params.n_ctx_seq,
+        },
+    )
+
+
+def _stages(plan: Plan) -> tuple[list[Stage], Builder | None]:
+    """The stages to reserve, and the graph of the first where resolving flash attention made it."""
+    params, model = plan.shared.params, plan.shared.model
+    n_tokens = min(params.n_ctx, params.n_ubatch)
+    n_seqs = params.n_seq_max
+    prompt = Stage(
+        n_tokens=round_up(n_tokens, n_seqs),
+        n_seqs=n_seqs,
+        n_outputs=min(n_tokens, params.n_outputs_max),
+        flash_attn=params.flash_attn != "off",
+    )
+    prompt, graph = _resolve(plan, prompt)
+    stages = [prompt]
+    if prompt.n_tokens < SMALL_BATCH:
+        stages.append(replace(prompt, n_tokens=n_seqs, n_outputs=n_seqs))
+    if model.arch is not None and model.arch.name in ONE_SEQUENCE_LAST:
+        stages.append(replace(prompt, n_tokens=n_tokens, n_seqs=1))
+    return stages, graph
+
+
+def _resolve(plan: Plan, stage: Stage) -> tuple[Stage, Builder | None]:
+    """Flash attention `auto` stays on when each layer's runs on the device of the layer.
+
+    Source: llama-context.cpp, `resolve_fused_ops`: a graph of one token per sequence is split.
+    """
+    shared = plan.shared
+    if shared.params.flash_attn != "auto" or len(plan.backends) == 1:
+        return stage, None
+    if shared.params.offload_kqv and all(b < shared.n_backends - 1 for b in shared.layer_backend[:-1]) and not any(
+        shared.model.is_recurrent
+    ):
+        graph = _build(plan, stage)
+        on = all(plan.backends[shared.layer_backend[il]].supports(t) for t, il in graph.fattn)
+        return (stage, graph) if on else (replace(stage, flash_attn=False), None)
+    probe = replace(stage, n_tokens=stage.n_seqs, n_outputs=stage.n_seqs)
+    graph = _build(plan, probe)
+    plan.scheduler.assign(graph.nodes, graph.leafs)
+    on = all(t.backend == shared.layer_backend[il] for t, il in graph.fattn)
+    return (stage if on else replace(stage, flash_attn=False)), None
+
+
+def _build(plan: Plan, stage: Stage) -> Builder:
+    graph = Builder(plan.shared, stage)
+    plan.build(graph)
+    graph.close()
+    return graph
+
+
+def _schedule(plan: Plan, graph: Builder) -> Schedule:
+    plan.scheduler.assign(graph.nodes, graph.leafs)
+    return plan.scheduler.split(graph.nodes, graph.leafs, plan.n_copies)
+
+
+def _allocators(plan: Plan) -> list[DynAllocator]:
+    by_buft: dict[int, DynAllocator] = {}
+    result = []
+    for b in plan.backends:
+        if b.buft not in by_buft:
+            by_buft[b.buft] = DynAllocator(b.alignment_bytes, b.alloc_size, b.max_chunk_bytes)
+        result.append(by_buft[b.buft])
+    return result
+
+
+def _allocate(
+    plan: Plan, schedule: Schedule, *, want_live: bool
+) -> tuple[dict[str, int], dict[str, tuple[LiveTensor, ...]]]:
+    allocators = _allocators(plan)
+    if want_live:
+        for a in allocators:
+            a.clock = -1
+    allocate(schedule.nodes, schedule.leafs, allocators)
+    totals = {b.name: a.total() for b, a in zip(plan.backends, allocators, strict=True)}
+    peaks: dict[str, tuple[LiveTensor, ...]] = {}
+    if want_live:
+        for b, a in zip(plan.backends, allocators, strict=True):
+            again = _allocators(plan)
+            allocate(schedule.nodes, schedule.leafs, again, stop_at=max(a.peak_at, 0))
+            peaks[b.name] = _alive(schedule, again[b.index])
+    return totals, peaks
+
+
+def _alive(schedule: Schedule, allocator: DynAllocator) -> tuple[LiveTensor, ...]:
+    seen: dict[int, Tensor] = {}
+    for t in (*schedule.leafs, *schedule.nodes):
+        if t.owned and t.alloc is allocator:
+            seen[id(t)] = t
+    return tuple(
+        LiveTensor(name=t.name or t.op.lower(), op=t.op, ne=t.ne, size_bytes=t.size)
+        for t in sorted(seen.values(), key=lambda t: -t.size)
+    )
+
+
+def _basis(plan: Plan) -> Literal["exact", "formula", "estimate"]:
+    return "exact" if all(b.exact == "exact" for b in plan.backends) else "formula"
+
+
+def _note(plan: Plan) -> str | None:
+    inexact = [b.name for b in plan.backends if b.exact != "exact"]
+    return f"the rules of {', '.join(inexact)} are not modelled in full" if inexact else None
+
+
+def not_possible(why: str) -> UnknownAnswerError:
+    """An error for what llama.cpp itself would not survive."""
+    return UnknownAnswerError(why)
