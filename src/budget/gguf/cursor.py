@@ -7,6 +7,8 @@ from itertools import repeat
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from budget.errors import BadModelError
+from budget.gguf.contents import Value
+from budget.gguf.growth import Strings, likely_end
 from budget.units import MiB
 
 if TYPE_CHECKING:
@@ -45,7 +47,10 @@ class NeedMoreBytesError(Exception):
 class Cursor:
     """A position in the header, and how far it may move."""
 
-    __slots__ = ("buf", "decoded", "end", "file_bytes", "limit_bytes", "pos", "tail_bytes", "text_bytes")
+    __slots__ = (
+        "buf", "decoded", "end", "file_bytes", "limit_bytes", "metadata", "n_tensors", "pos", "stepped_over",
+        "tail_bytes", "text_bytes",
+    )  # fmt: skip
 
     def __init__(self, buf: Buffer, file_bytes: int | None, limit_bytes: int) -> None:
         self.buf = buf
@@ -56,15 +61,35 @@ class Cursor:
         self.limit_bytes = limit_bytes
         self.tail_bytes = 0
         """Least number of bytes that must follow whatever is being read."""
+        self.n_tensors = 0
+        """Rows of the tensor table that are still to come."""
+        self.metadata: dict[str, Value] = {}
+        """What was read so far."""
+        self.stepped_over: dict[str, Strings] = {}
         self.decoded = 0
         self.text_bytes = 0
 
-    def require(self, n_bytes: int, what: str, *, likely_bytes: int = 0) -> None:
-        """Make sure that `n_bytes` more can be read at `pos`, or raise what fits the case."""
+    def require(self, n_bytes: int, what: str, strings: Strings | None = None) -> None:
+        """Make sure that `n_bytes` more can be read at `pos`, or raise what fits the case.
+
+        Args:
+            n_bytes: how many.
+            what: the thing they hold, for messages.
+            strings: the array of strings that is being stepped over.
+        """
         stop = self.pos + n_bytes
         if stop <= self.end:
             return
+        self.allow(n_bytes, what)
+        likely_bytes = likely_end(
+            stop, strings, self.stepped_over, self.metadata, self.tokenizer_model(), self.n_tensors
+        )
         need = stop + self.tail_bytes
+        raise NeedMoreBytesError(need, min(max(need, likely_bytes), self.limit_bytes))
+
+    def allow(self, n_bytes: int, what: str) -> None:
+        """Refuse `n_bytes` at `pos` that neither the file nor the limit has room for."""
+        need = self.pos + n_bytes + self.tail_bytes
         if self.file_bytes is not None and need > self.file_bytes:
             raise BadModelError(
                 f"the file ends inside its header: with {what} at byte {self.pos:,} it takes at least "
@@ -77,7 +102,11 @@ class Cursor:
                 f"it takes at least {need:,}",
                 hint=DAMAGED,
             )
-        raise NeedMoreBytesError(need, max(need, likely_bytes))
+
+    def tokenizer_model(self) -> str:
+        """`tokenizer.ggml.model`, or nothing where it was not met yet."""
+        value = self.metadata.get("tokenizer.ggml.model")
+        return value.value if value is not None and isinstance(value.value, str) else ""
 
     def string(self, what: str, longest: int = _MAX_STRING, kept: int = KEPT_TEXT_BYTES) -> str:
         """The string at `pos`; bytes that are not UTF-8 are escaped."""
@@ -104,15 +133,15 @@ class Cursor:
             values.append(self.string(what))
         return tuple(values)
 
-    def step_over_strings(self, what: str, n: int) -> None:
-        """Move `pos` past `n` strings.
+    def step_over_strings(self, key: str, n: int) -> None:
+        """Move `pos` past the `n` strings of the array `key`.
 
         The inner loop is as short as Python allows, since it runs half a million times on a real header; where
         it overshoots, the block of strings it was in is walked again with checks.
         """
-        self.require(8 * n, what)
+        self.allow(8 * n, f"metadata array {key!r}")
+        marks = [self.pos]
         buf, pos, end, unpack = self.buf, self.pos, self.end, _U64.unpack_from
-        start = pos
         for left in range(n, 0, -_BLOCK):
             n_block = min(left, _BLOCK)
             try:
@@ -121,29 +150,33 @@ class Cursor:
             except (struct.error, OverflowError, IndexError):
                 pos = end + 1
             if pos > end:
-                self.stop_in_strings(what, start, n, left)
+                self.stop_in_strings(key, marks, n, left)
             self.pos = pos
+            marks.append(pos)
+        self.stepped_over[key] = Strings(key, n, n, pos - marks[0])
 
-    def stop_in_strings(self, what: str, start: int, n: int, left: int) -> NoReturn:
+    def stop_in_strings(self, key: str, marks: list[int], n: int, left: int) -> NoReturn:
         """Raise for the string that runs past the end: one of the `left` strings from `pos` on.
 
         Args:
-            what: the array, for messages.
-            start: offset of the array's first string.
+            key: the array.
+            marks: offset of the array's first string, and of every 4096th that was passed.
             n: strings in the array.
             left: strings from `pos` to the end of the array.
         """
         tail_bytes = self.tail_bytes
+        half = len(marks) // 2
         while True:
             left -= 1
             self.tail_bytes = tail_bytes + 8 * left
-            name = f"element {n - left - 1} of {what}"
-            likely_bytes = start + (self.pos - start) * n // max(n - left - 1, 1)
-            self.require(8, name, likely_bytes=likely_bytes)
+            name = f"element {n - left - 1} of metadata array {key!r}"
+            read_bytes = self.pos - marks[0]
+            read = Strings(key, n, n - left - 1, read_bytes, half * _BLOCK, marks[half] - marks[0])
+            self.require(8, name, read)
             (n_bytes,) = _U64.unpack_from(self.buf, self.pos)
             self.check_length(name, n_bytes, _MAX_STRING)
             self.pos += 8
-            self.require(n_bytes, name, likely_bytes=likely_bytes)
+            self.require(n_bytes, name, read)
             self.pos += n_bytes
 
     def check_length(self, what: str, n_bytes: int, longest: int) -> None:

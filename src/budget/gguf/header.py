@@ -40,6 +40,7 @@ def parse_header(
     """
     cursor = Cursor(buf, file_bytes, limit_bytes)
     version, n_tensors, n_kv = _read_first(cursor)
+    cursor.n_tensors = n_tensors
     metadata = read_metadata(cursor, n_kv, n_tensors * MIN_TENSOR_BYTES)
     alignment = data_alignment(metadata)
     tensors = read_tensors(cursor, n_tensors, alignment)

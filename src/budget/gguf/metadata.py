@@ -33,7 +33,7 @@ _STRING, _NESTED = 8, 9
 
 def read_metadata(cursor: Cursor, n_kv: int, tail_bytes: int) -> dict[str, Value]:
     """The `n_kv` entries at the cursor; at least `tail_bytes` follow them."""
-    metadata: dict[str, Value] = {}
+    metadata = cursor.metadata
     for i in range(n_kv):
         cursor.tail_bytes = tail_bytes + (n_kv - i - 1) * MIN_KEY_BYTES
         _read_pair(cursor, metadata, i)
@@ -89,7 +89,7 @@ def _read_array(cursor: Cursor, key: str) -> Array:
         cursor.count_decoded(n)
     if kind == _STRING:
         if stepped_over:
-            cursor.step_over_strings(what, n)
+            cursor.step_over_strings(key, n)
         return Array(element_type="str", length=n, values=None if stepped_over else cursor.strings(what, n))
     name, shape = _SCALARS[kind]
     cursor.require(n * shape.size, what)

@@ -33,6 +33,7 @@ def read_tensors(cursor: Cursor, n_tensors: int, alignment: int) -> tuple[Tensor
     tensors: dict[str, TensorInfo] = {}
     offset = 0
     for i in range(n_tensors):
+        cursor.n_tensors = n_tensors - i
         cursor.tail_bytes = (n_tensors - i - 1) * MIN_TENSOR_BYTES
         at = cursor.pos
         tensor = _read_tensor(cursor, i)
@@ -48,7 +49,7 @@ def read_tensors(cursor: Cursor, n_tensors: int, alignment: int) -> tuple[Tensor
         if offset > _INT64_MAX:
             raise BadModelError(f"tensor {tensor.name!r} makes the data overflow 64 bits", hint=DAMAGED)
         tensors[tensor.name] = tensor
-    cursor.tail_bytes = 0
+    cursor.tail_bytes = cursor.n_tensors = 0
     return tuple(tensors.values())
 
 
