@@ -10,11 +10,12 @@ import collections
 import time
 from typing import Any
 
+from tests import truth
+
 from budget.errors import BudgetError
 from budget.memory.compute import compute_buffers
 from budget.memory.place import place
 from budget.runtime.settings import Settings, resolve
-from tests import truth
 
 _VALUES = {
     "-c": "n_ctx", "-np": "n_parallel", "-b": "n_batch", "-ub": "n_ubatch", "-ngl": "n_gpu_layers", "-mg": "main_gpu",
@@ -67,7 +68,9 @@ def replay(row: dict[str, Any], accounting: str = "real") -> tuple[dict[str, int
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="words of `model tag machine`, comma separated; any may match")
+    parser.add_argument(
+        "--only", default="", help="words of `model tag machine`, comma separated; any may match"
+    )
     parser.add_argument("--by", default="model", choices=("model", "tag", "machine"))
     parser.add_argument("--worst", type=int, default=20, help="rows that differ to print")
     options = parser.parse_args()

@@ -76,8 +76,7 @@ class Attention(Graph):
 
     def n_kv(self, cache: str) -> int:
         """Cells per stream of the cache `base` or `swa`."""
-        sizes = self.shared.extra
-        return int(sizes["n_kv_swa" if cache == "swa" else "n_kv"])  # type: ignore[call-overload, no-any-return]
+        return self.shared.n_kv_swa if cache == "swa" else self.shared.n_kv
 
     def _kv_input(self, n_kv: int, *, rotate: bool = True) -> KvInput:
         k_idxs, v_idxs, mask = self.k_idxs(), self.v_idxs(), self.kq_mask(n_kv)
@@ -153,7 +152,7 @@ class Attention(Graph):
         if wqkv is not None:
             return self._fused_qkv(il, cur, wqkv, (hq, hv, nq, nk), reshape=reshape, clamp=clamp)
         out = []
-        for name, h, n in (("attn_q", hq, nq), ("attn_k", hq, nk), ("attn_v", hv, nk)):
+        for name in ("attn_q", "attn_k", "attn_v"):
             t = self.mm(il, name, cur)
             bias = self.b(il, name)
             if bias is not None:
@@ -168,7 +167,14 @@ class Attention(Graph):
         return q, k, v
 
     def _fused_qkv(
-        self, il: int, cur: Tensor, wqkv: Tensor, sizes: tuple[int, int, int, int], *, reshape: bool, clamp: bool
+        self,
+        il: int,
+        cur: Tensor,
+        wqkv: Tensor,
+        sizes: tuple[int, int, int, int],
+        *,
+        reshape: bool,
+        clamp: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         hq, hv, nq, nk = sizes
         n_tokens = self.n_tokens
@@ -324,7 +330,9 @@ class Attention(Graph):
 
     def _head_sizes(self, il: int) -> tuple[int, int]:
         m = self.model
-        return (m.n_embd_head_k_swa, m.n_embd_head_v_swa) if m.is_swa[il] else (m.n_embd_head_k, m.n_embd_head_v)
+        return (
+            (m.n_embd_head_k_swa, m.n_embd_head_v_swa) if m.is_swa[il] else (m.n_embd_head_k, m.n_embd_head_v)
+        )
 
     def attn_mha(
         self,
@@ -372,11 +380,12 @@ class Attention(Graph):
             cur = self.cont(self.permute(cur, 0, 2, 1, 3))
         return self.reshape(cur, cur.ne[0] * cur.ne[1], cur.ne[2] * cur.ne[3])
 
-    def flash_attn_ext(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, sinks: Tensor | None) -> Tensor:
-        alibi = bool(self.shared.extra.get("alibi"))
+    def flash_attn_ext(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, sinks: Tensor | None
+    ) -> Tensor:
         src = [s for s in (q, k, v, mask, sinks) if s is not None]
         t = Tensor("FLASH_ATTN_EXT", F32, (v.ne[0], q.ne[2], q.ne[1], q.ne[3]), src, "fattn")
-        t.param = ("mask " if mask is not None else "") + ("alibi" if alibi else "")
+        t.param = ("mask " if mask is not None else "") + ("alibi" if self.alibi else "")
         return t
 
     def _kqv(
@@ -386,7 +395,7 @@ class Attention(Graph):
         kq = self.mul_mat(k, q, "kq")
         if self.arch == "grok":
             kq = self.scale(self.unary("tanh", self.scale(kq)))
-        if self.shared.extra.get("attn_soft_cap"):
+        if self.attn_soft_cap:
             kq = self.scale(self.unary("tanh", self.scale(kq)))
         if kq_b is not None:
             kq = self.add(kq, kq_b)

@@ -6,16 +6,22 @@ from budget.errors import UnknownAnswerError
 from budget.gguf.types import F32, I32
 from budget.memory.compute.attention import Attention
 from budget.memory.compute.ffn import FeedForward
+from budget.memory.compute.recurrent import Recurrent
 from budget.memory.compute.tensor import Tensor
 
 _RANK_SOFT_MAX = frozenset({"qwen3", "qwen3vl"})
 
 
-class Builder(Attention, FeedForward):
+class Builder(Attention, FeedForward, Recurrent):
     """A compute graph under construction for one architecture."""
 
     def finish(
-        self, cur: Tensor, *, softcap: bool = False, logit_scale: bool = False, head: Tensor | None = None,
+        self,
+        cur: Tensor,
+        *,
+        softcap: bool = False,
+        logit_scale: bool = False,
+        head: Tensor | None = None,
         scaled: bool = True,
     ) -> None:
         """From the last norm to the logits.
@@ -47,7 +53,9 @@ class Builder(Attention, FeedForward):
 
     def head_norm(self, cur: Tensor, *, kind: str = "rms", name: str = "output_norm") -> Tensor:
         """The last norm."""
-        return self.norm(cur, self.weight(f"{name}.weight"), self.weight(f"{name}.bias"), kind=kind, name="result_norm")
+        return self.norm(
+            cur, self.weight(f"{name}.weight"), self.weight(f"{name}.bias"), kind=kind, name="result_norm"
+        )
 
     def select_rows(self, il: int, ids: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         """In the last layer only the rows that become outputs go on."""
@@ -75,7 +83,7 @@ class Builder(Attention, FeedForward):
         pooling = self.params.pooling
         if pooling in ("none", "unspecified"):
             return self.expand(cur)
-        if pooling == "mean" or (pooling == "rank" and self.shared.extra.get("pooling_cls") == "mean"):
+        if pooling == "mean" or (pooling == "rank" and self.pooling_cls == "mean"):
             mean = self.input(F32, self.n_tokens, self.n_seqs, name="mean")
             cur = self.mul_mat(self.cont(self.transpose(cur)), mean, "pooled")
         else:

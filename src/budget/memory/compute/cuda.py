@@ -64,7 +64,9 @@ class Rules:
             "SSM_SCAN": _ssm_scan,
             "SSM_CONV": lambda t: t.src[0].ne[1] % 128 == 0,
             "ROLL": lambda t: t.src[0].type.name == "f32" and is_contiguous(t.src[0]),
-            "ROPE": lambda t: strides(t.src[0])[0] == t.src[0].type.block_bytes and is_contiguous(t.src[0], 2),
+            "ROPE": lambda t: (
+                strides(t.src[0])[0] == t.src[0].type.block_bytes and is_contiguous(t.src[0], 2)
+            ),
             "IM2COL": lambda t: is_contiguous(t.src[0]) and is_contiguous(t.src[1]),
             "CONV_2D": lambda t: is_contiguous(t.src[0]) and is_contiguous(t.src[1]),
             "ACC": lambda t: is_contiguous(t.src[0]) and is_contiguous(t.src[1]),

@@ -48,12 +48,11 @@ class FeedForward(Graph):
         w_up = self.opt(il, up) if up else None
         w_gate = self.opt(il, gate) if gate else None
         tmp = cur if w_up is None else self._ffn_mm(il, up, w_up, cur, scales=scales)
-        if w_gate is not None:
-            cur = self._ffn_mm(il, gate, w_gate, cur if parallel else tmp, scales=scales)
-        else:
-            cur = tmp
-        cur = self._activate(act, cur, tmp, gated=w_gate is not None and parallel, act_scale=act_scale,
-                             limit=self._limit("shexp", il if n_layer_arg is None else n_layer_arg))  # fmt: skip
+        x = cur if parallel else tmp
+        cur = tmp if w_gate is None else self._ffn_mm(il, gate, w_gate, x, scales=scales)
+        limit = self._limit("shexp", il if n_layer_arg is None else n_layer_arg)
+        gated = w_gate is not None and parallel
+        cur = self._activate(act, cur, tmp, gated=gated, act_scale=act_scale, limit=limit)
         w_down = self.opt(il, down) if down else None
         return cur if w_down is None else self._ffn_mm(il, down, w_down, cur, scales=scales)
 
@@ -94,7 +93,9 @@ class FeedForward(Graph):
         return self.glu(cur, tmp, act)
 
     def _clamps_inside(self, archs: frozenset[str]) -> bool:
-        return self.arch in archs or (self.arch == "dflash" and self.model.number("hyper_connection.count") > 0)
+        return self.arch in archs or (
+            self.arch == "dflash" and self.model.number("hyper_connection.count") > 0
+        )
 
     def moe(
         self,
@@ -132,12 +133,20 @@ class FeedForward(Graph):
         n_expert = self.n_expert if n_expert is None else n_expert
         n_used = self.n_expert_used if n_used is None else n_used
         n_embd, n_tokens = cur.ne[0], cur.ne[1]
-        logits = probs_in if probs_in is not None else self.mul_mat(self.w(il, gate_inp), cur, "ffn_moe_logits")
+        logits = (
+            probs_in if probs_in is not None else self.mul_mat(self.w(il, gate_inp), cur, "ffn_moe_logits")
+        )
         if biases:
             bias = self.b(il, gate_inp)
             logits = logits if bias is None else self.add(logits, bias)
         ids, weights = self._route(
-            il, logits, gating, (n_expert, n_used, n_tokens), norm_w=norm_w, exp_probs=exp_probs, selected=selected
+            il,
+            logits,
+            gating,
+            (n_expert, n_used, n_tokens),
+            norm_w=norm_w,
+            exp_probs=exp_probs,
+            selected=selected,
         )
         scale = self.expert_weights_scale() if scale_w is None else scale_w
         if scale not in (0.0, 1.0):
@@ -234,7 +243,15 @@ class FeedForward(Graph):
         return self.reshape(self.set_rows(self.fill(groups), kept, chosen), n_expert, n_tokens)
 
     def _experts(
-        self, il: int, x: Tensor, ids: Tensor, act: str, names: tuple[str, str, str], *, biases: bool, scales: bool
+        self,
+        il: int,
+        x: Tensor,
+        ids: Tensor,
+        act: str,
+        names: tuple[str, str, str],
+        *,
+        biases: bool,
+        scales: bool,
     ) -> Tensor:
         """The activated middle of the chosen experts."""
         up_name, gate_name, gate_up_name = names
@@ -258,7 +275,12 @@ class FeedForward(Graph):
             bias = self.b(il, gate_name) if biases and gate_name else None
             gate = gate if bias is None else self.add_id(gate, bias, ids)
         return self._activate_experts(
-            act, gate, up, il, has_gate_exps=gate_w is not None, gated=gate_w is not None or merged is not None
+            act,
+            gate,
+            up,
+            il,
+            has_gate_exps=gate_w is not None,
+            gated=gate_w is not None or merged is not None,
         )
 
     def _activate_experts(

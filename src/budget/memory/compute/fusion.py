@@ -180,7 +180,12 @@ def _top_k(nodes: list[Tensor], i: int, end: int) -> int:
         return 0
     ids_at = at
     at += 1
-    if at >= end or nodes[at].op != "GET_ROWS" or nodes[at].src[0] is not reshaped or nodes[at].src[1] is not nodes[ids_at]:
+    if (
+        at >= end
+        or nodes[at].op != "GET_ROWS"
+        or nodes[at].src[0] is not reshaped
+        or nodes[at].src[1] is not nodes[ids_at]
+    ):
         return 0
     at += 1
     at = _norm_and_scale(nodes, at, end)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from budget.errors import BadModelError
 from budget.gguf.types import F16, F32, I32, I64
 from budget.memory.compute.ops import Ops
-from budget.memory.compute.tensor import Tensor, row_size
+from budget.memory.compute.tensor import Tensor
 from budget.memory.kv_cache import CacheTensor
 from budget.memory.placement import PlacedTensor
 from budget.model.facts import Model
@@ -36,7 +36,10 @@ class Shared:
     pin_norms: bool
     """Norms with weights are pinned to the device of their layer (`llama_context::graph_get_cb`)."""
     full_offload: bool
-    extra: dict[str, object] = field(default_factory=dict)
+    n_kv: int
+    """Cells per stream of the (base) K/V cache."""
+    n_kv_swa: int
+    """... and of the sliding-window cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +57,10 @@ class Stage:
     """... and for chunks of tokens."""
     fused_lid: bool = True
     """The lightning indexer runs as one operation."""
-    fused_hc: tuple[bool, bool, bool] = (True, True, True)
-    """DeepSeek V4's hyper-connections run as one operation: pre, comb, post."""
+    fused_hc_pre: bool = True
+    """DeepSeek V4's hyper-connections run as one operation each."""
+    fused_hc_comb: bool = True
+    fused_hc_post: bool = True
 
 
 class Graph(Ops):
@@ -87,11 +92,20 @@ class Graph(Ops):
         """Flash attention nodes with their layer, for the probe."""
         self.fused: dict[str, list[tuple[Tensor, int]]] = {}
         """Other fused nodes by the name of their probe: `gdn_ar gdn_ch lid hc_pre hc_comb hc_post`."""
-        self.pos: Tensor | None = None
+        self.alibi = False
+        """Attention has an ALiBi bias (`hparams.f_max_alibi_bias`)."""
+        self.attn_soft_cap = False
+        """Attention scores are capped with tanh (`hparams.attn_soft_cap`)."""
+        self.pooling_cls = ""
+        """`mean` where the classification head pools so (`hparams.pooling_type_cls`)."""
         self.t_embd: Tensor | None = None
         self.t_logits: Tensor | None = None
         self.t_h_nextn: Tensor | None = None
         self._leaves: dict[str, Tensor] = {}
+
+    def add_fused(self, probe: str, t: Tensor, il: int) -> None:
+        """Note a node of `gdn_ar gdn_ch lid hc_pre hc_comb hc_post` (`add_fused_node`)."""
+        self.fused.setdefault(probe, []).append((t, il))
 
     # --- weights
 
@@ -107,7 +121,8 @@ class Graph(Ops):
 
     def _leaf(self, placed: PlacedTensor) -> Tensor:
         info = placed.tensor
-        t = Tensor("NONE", info.type, info.ne, [], info.name)  # type: ignore[arg-type]
+        ne0, ne1, ne2, ne3 = info.ne
+        t = Tensor("NONE", info.type, (ne0, ne1, ne2, ne3), [], info.name)
         t.buft = self.shared.buffer_index[placed.buffer_type.name]
         t.is_weight = True
         return t
@@ -151,7 +166,12 @@ class Graph(Ops):
         t = self._leaves.get("*output")
         if t is None:
             placed = next(
-                (p for p in self.shared.duplicates.get("token_embd.weight", ()) if p.tensor_class == "output"), None
+                (
+                    p
+                    for p in self.shared.duplicates.get("token_embd.weight", ())
+                    if p.tensor_class == "output"
+                ),
+                None,
             )
             t = self._leaf(placed) if placed is not None else self.top("output")
             self._leaves["*output"] = t
@@ -193,8 +213,13 @@ class Graph(Ops):
             info = self.shared.caches.get(name)
             if info is None:
                 raise BadModelError(f"there is no {name}")
-            ne = (*info.ne, 1, 1, 1)[:4]
-            t = Tensor("NONE", info.type, ne, [], name)  # type: ignore[arg-type]
+            ne0, ne1, ne2, ne3 = (*info.ne, 1, 1, 1)[:4]
+            ne = (ne0, ne1, ne2, ne3)
+            if info.cache == "recurrent":
+                # llama-memory-recurrent.cpp: a row per sequence, and per state kept for rollback
+                rows = self.params.n_seq_max * (1 + self.params.n_rs_seq)
+                ne = (info.ne[0] // rows, rows, 1, 1)
+            t = Tensor("NONE", info.type, ne, [], name)
             t.buft = self.shared.cache_rows[name]
             self._leaves[name] = t
         return t
@@ -211,7 +236,14 @@ class Graph(Ops):
         return self.lora_mm(self.w(il, name), x, self.s(il, name), name)
 
     def norm(
-        self, x: Tensor, w: Tensor | None, b: Tensor | None = None, *, kind: str = "rms", il: int = -1, name: str = ""
+        self,
+        x: Tensor,
+        w: Tensor | None,
+        b: Tensor | None = None,
+        *,
+        kind: str = "rms",
+        il: int = -1,
+        name: str = "",
     ) -> Tensor:
         """`rms` or `layer` norm with weight and bias.
 
@@ -262,8 +294,7 @@ class Graph(Ops):
 
     def inp_pos(self, n_per_token: int = 1) -> Tensor:
         """Positions; multi-dimensional rope has 4 per token."""
-        self.pos = self.input(I32, self.n_tokens * n_per_token, name="inp_pos")
-        return self.pos
+        return self.input(I32, self.n_tokens * n_per_token, name="inp_pos")
 
     def inp_attn_scale(self) -> Tensor:
         return self.input(F32, 1, 1, self.n_tokens, name="inp_attn_scale")
@@ -275,21 +306,13 @@ class Graph(Ops):
         """Source: llama-graph.cpp, `build_attn_inp_kq_mask`."""
         fa = self.flash_attn if flash_attn is None else flash_attn
         return self.input(
-            F16 if fa else F32, n_kv, self.n_tokens // self.n_stream, 1, self.n_stream, name="attn_inp_kq_mask"
+            F16 if fa else F32,
+            n_kv,
+            self.n_tokens // self.n_stream,
+            1,
+            self.n_stream,
+            name="attn_inp_kq_mask",
         )
 
     def k_idxs(self) -> Tensor:
         return self.input(I64, self.n_tokens, name="attn_inp_k_idxs")
-
-    def rs_copy(self, n_rs: int | None = None) -> tuple[Tensor, Tensor]:
-        """Indices of recurrent states: (those of this batch, the rest).
-
-        Source: llama-graph.cpp, `build_rs_inp_impl`.
-        """
-        n = self.params.n_seq_max if n_rs is None else n_rs
-        s_copy = self.input(I32, n, name="rs_s_copy")
-        main = self.view_1d(s_copy, self.n_seqs)
-        return main, self.view_1d(s_copy, n - self.n_seqs, self.n_seqs * 4)
-
-    def row_bytes(self, t: Tensor, n: int) -> int:
-        return row_size(t.type, n)

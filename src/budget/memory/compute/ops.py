@@ -41,11 +41,15 @@ class Ops:
 
     # --- leaves
 
-    def new(self, type_: GGMLType, ne0: int, ne1: int = 1, ne2: int = 1, ne3: int = 1, name: str = "") -> Tensor:
+    def new(
+        self, type_: GGMLType, ne0: int, ne1: int = 1, ne2: int = 1, ne3: int = 1, name: str = ""
+    ) -> Tensor:
         """A leaf that the graph itself has to allocate."""
         return Tensor("NONE", type_, (ne0, ne1, ne2, ne3), [], name)
 
-    def input(self, type_: GGMLType, ne0: int, ne1: int = 1, ne2: int = 1, ne3: int = 1, name: str = "") -> Tensor:
+    def input(
+        self, type_: GGMLType, ne0: int, ne1: int = 1, ne2: int = 1, ne3: int = 1, name: str = ""
+    ) -> Tensor:
         """A leaf that the caller fills before each run; it starts on the CPU."""
         t = Tensor("NONE", type_, (ne0, ne1, ne2, ne3), [], name)
         t.is_input = True
@@ -53,7 +57,9 @@ class Ops:
 
     # --- views
 
-    def _view(self, op: str, a: Tensor, ne: Shape, nb: tuple[int, int, int, int] | None, offset: int) -> Tensor:
+    def _view(
+        self, op: str, a: Tensor, ne: Shape, nb: tuple[int, int, int, int] | None, offset: int
+    ) -> Tensor:
         t = Tensor(op, a.type, ne, [a], a.name)
         t.nb = nb
         t.view_src = a.view_src or a
@@ -160,7 +166,7 @@ class Ops:
         """Gated unit: of two tensors, or of the halves of one."""
         if b is not None:
             return Tensor("GLU", a.type, a.ne, [a, b], name or a.name)
-        return Tensor("GLU", a.type, (a.ne[0] // 2, *a.ne[1:]), [a], name or a.name)  # type: ignore[arg-type]
+        return Tensor("GLU", a.type, (a.ne[0] // 2, *a.ne[1:]), [a], name or a.name)
 
     def fill(self, a: Tensor, name: str = "") -> Tensor:
         return self._like("FILL", [a], name)
@@ -183,16 +189,18 @@ class Ops:
     def group_norm(self, a: Tensor, name: str = "norm") -> Tensor:
         return Tensor("GROUP_NORM", a.type, a.ne, [a], name)
 
-    def soft_max(self, a: Tensor, mask: Tensor | None = None, sinks: Tensor | None = None, name: str = "") -> Tensor:
+    def soft_max(
+        self, a: Tensor, mask: Tensor | None = None, sinks: Tensor | None = None, name: str = ""
+    ) -> Tensor:
         t = self._like("SOFT_MAX", [s for s in (a, mask, sinks) if s is not None], name)
         t.param = "plain" if mask is None and sinks is None else "masked"
         return t
 
     def sum_rows(self, a: Tensor, name: str = "") -> Tensor:
-        return Tensor("SUM_ROWS", a.type, (1, *a.ne[1:]), [a], name or a.name)  # type: ignore[arg-type]
+        return Tensor("SUM_ROWS", a.type, (1, *a.ne[1:]), [a], name or a.name)
 
     def mean(self, a: Tensor, name: str = "") -> Tensor:
-        return Tensor("MEAN", F32, (1, *a.ne[1:]), [a], name or a.name)  # type: ignore[arg-type]
+        return Tensor("MEAN", F32, (1, *a.ne[1:]), [a], name or a.name)
 
     def argsort(self, a: Tensor, name: str = "") -> Tensor:
         return Tensor("ARGSORT", I32, a.ne, [a], name or a.name)
@@ -206,7 +214,7 @@ class Ops:
         return self.view_4d(t, k, ne[1], ne[2], ne[3], nb[1], nb[2], nb[3])
 
     def top_k(self, a: Tensor, k: int, name: str = "") -> Tensor:
-        return Tensor("TOP_K", I32, (k, *a.ne[1:]), [a], name or a.name)  # type: ignore[arg-type]
+        return Tensor("TOP_K", I32, (k, *a.ne[1:]), [a], name or a.name)
 
     def get_rows(self, a: Tensor, ids: Tensor, name: str = "") -> Tensor:
         type_ = I32 if a.type is I32 else F32
@@ -229,7 +237,9 @@ class Ops:
     def dup(self, a: Tensor, name: str = "") -> Tensor:
         return self._like("DUP", [a], name)
 
-    def cont(self, a: Tensor, ne0: int = 0, ne1: int = 1, ne2: int = 1, ne3: int = 1, name: str = "") -> Tensor:
+    def cont(
+        self, a: Tensor, ne0: int = 0, ne1: int = 1, ne2: int = 1, ne3: int = 1, name: str = ""
+    ) -> Tensor:
         """A contiguous copy, with another shape if one is given."""
         ne = (ne0, ne1, ne2, ne3) if ne0 else a.ne
         return Tensor("CONT", a.type, ne, [a], name or a.name)
@@ -251,20 +261,16 @@ class Ops:
     # --- attention
 
     def rope(self, a: Tensor, pos: Tensor, factors: Tensor | None = None, name: str = "") -> Tensor:
-        return Tensor("ROPE", a.type, a.ne, [a, pos] if factors is None else [a, pos, factors], name or a.name)
-
-    def flash_attn(
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, sinks: Tensor | None = None, *, alibi: bool = False
-    ) -> Tensor:
-        src = [s for s in (q, k, v, mask, sinks) if s is not None]
-        t = Tensor("FLASH_ATTN_EXT", F32, (v.ne[0], q.ne[2], q.ne[1], q.ne[3]), src, "fattn")
-        t.param = ("mask" if mask is not None else "") + (" alibi" if alibi else "")
-        return t
+        return Tensor(
+            "ROPE", a.type, a.ne, [a, pos] if factors is None else [a, pos, factors], name or a.name
+        )
 
     def mul_mat_hadamard(self, a: Tensor, rot: Tensor) -> Tensor:
         """Rotate the heads of a quantised cache (`llama_mul_mat_hadamard`)."""
         n, ne = rot.ne[0], a.ne
-        flat = self.reshape(a, n, nelements(a) // n) if is_contiguous(a) else self.cont(a, n, nelements(a) // n)
+        flat = (
+            self.reshape(a, n, nelements(a) // n) if is_contiguous(a) else self.cont(a, n, nelements(a) // n)
+        )
         t = self.mul_mat(rot, flat, "hadamard")
         t.param = "hadamard"
         return self.reshape(t, ne[0], ne[1], ne[2], ne[3])
@@ -301,7 +307,9 @@ class Ops:
     def diag(self, a: Tensor) -> Tensor:
         return Tensor("DIAG", a.type, (a.ne[0], a.ne[0], a.ne[2], a.ne[3]), [a], a.name)
 
-    def im2col_1d(self, kernel: Tensor, x: Tensor, stride: int, padding: int, dilation: int, type_: GGMLType) -> Tensor:
+    def im2col_1d(
+        self, kernel: Tensor, x: Tensor, stride: int, padding: int, dilation: int, type_: GGMLType
+    ) -> Tensor:
         ow = (x.ne[0] + 2 * padding - dilation * (kernel.ne[0] - 1) - 1) // stride + 1
         return Tensor("IM2COL", type_, (kernel.ne[1] * kernel.ne[0], ow, x.ne[2], 1), [kernel, x], "im2col")
 

@@ -29,7 +29,9 @@ class Backend:
         "name", "offloads", "pipelines", "supports", "topk_deps",
     )  # fmt: skip
 
-    def __init__(self, *, index: int, kind: str, buffer_type: BufferType, buft: int, device: Device | None) -> None:
+    def __init__(
+        self, *, index: int, kind: str, buffer_type: BufferType, buft: int, device: Device | None
+    ) -> None:
         self.index = index
         self.kind = kind
         """ggml backend; `cpu` for the host."""
@@ -61,9 +63,15 @@ def backends(placement: Placement, buffer_index: dict[str, int]) -> tuple[Backen
     """
     gpu_bufts = frozenset(buffer_index[t.name] for t in placement.device_buffer_types)
     result = []
-    for i, (device, buffer_type) in enumerate(zip(placement.devices, placement.device_buffer_types, strict=True)):
+    for i, (device, buffer_type) in enumerate(
+        zip(placement.devices, placement.device_buffer_types, strict=True)
+    ):
         backend = Backend(
-            index=i, kind=device.backend, buffer_type=buffer_type, buft=buffer_index[buffer_type.name], device=device
+            index=i,
+            kind=device.backend,
+            buffer_type=buffer_type,
+            buft=buffer_index[buffer_type.name],
+            device=device,
         )
         _specialise(backend, device, gpu_bufts)
         result.append(backend)

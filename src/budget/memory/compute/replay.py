@@ -5,10 +5,11 @@ Source: llama-context.cpp, `sched_reserve`, `graph_reserve`, `resolve_fused_ops`
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from budget.errors import BudgetError, UnknownAnswerError
+from budget.errors import BudgetError
 from budget.memory import kv_cache, recurrent
 from budget.memory.compute import families
 from budget.memory.compute.allocator import DynAllocator, allocate
@@ -18,7 +19,7 @@ from budget.memory.compute.profiles import Backend, backends
 from budget.memory.compute.result import ComputeBuffers, LiveTensor
 from budget.memory.compute.schedule import N_COPIES, Schedule, Scheduler
 from budget.memory.compute.tensor import Tensor
-from budget.memory.placement import PlacedTensor, Placement
+from budget.memory.placement import BufferType, PlacedTensor, Placement
 from budget.model.facts import Model
 from budget.runtime.settings import ContextParams
 from budget.units import round_up
@@ -26,6 +27,10 @@ from budget.units import round_up
 Accounting = Literal["real", "fit"]
 ONE_SEQUENCE_LAST = frozenset({"kimi-linear", "minimax-01"})
 """Architectures whose third reservation is for one sequence (llama-context.cpp, TAG_RESERVE_DIAG_DECAY)."""
+FUSED_PROBES = (
+    ("gdn_ar", 1), ("gdn_ch", 16), ("lid", 1), ("hc_pre", 1), ("hc_comb", 1), ("hc_post", 1),
+)  # fmt: skip
+"""Fused operations in the order they are settled, with the tokens per sequence of the probe (llama-context.cpp)."""
 SMALL_BATCH = 32
 """Below this many tokens the reservation for token generation can need more than the one for prompts."""
 
@@ -116,8 +121,10 @@ def _plan(
     cpu = len(made) - 1
     device_of = {b.buft: b.index for b in made if not b.is_cpu}
     host = {index[t.name] for t in _buffer_types(placement) if t.is_host}
-    shares_host = tuple(b.index for b in made if b.device is not None and b.device.kind == "igpu" and b.kind == "cuda")
-    able = []
+    shares_host = tuple(
+        b.index for b in made if b.device is not None and b.device.kind == "igpu" and b.kind == "cuda"
+    )
+    able: list[tuple[int, ...]] = []
     for i in range(len(names)):
         if i in device_of:
             able.append((device_of[i],))
@@ -131,7 +138,7 @@ def _plan(
     return Plan(shared, made, scheduler, build, n_copies)
 
 
-def _buffer_types(placement: Placement):  # type: ignore[no-untyped-def]
+def _buffer_types(placement: Placement) -> Iterator[BufferType]:
     yield from placement.device_buffer_types
     yield placement.cpu_buffer_type
     if placement.host_buffer_type is not None:
@@ -168,7 +175,9 @@ def _shared(
             duplicates[name] = (*duplicates.get(name, ()), placed)
         else:
             weights[name] = placed
-    caches = {c.name: c for c in (*kv_cache.cache_tensors(model, params), *recurrent.state_tensors(model, params))}
+    caches = {
+        c.name: c for c in (*kv_cache.cache_tensors(model, params), *recurrent.state_tensors(model, params))
+    }
     cpu_buft = index[placement.cpu_buffer_type.name]
     device_bufts = [index[t.name] for t in placement.device_buffer_types]
     rows = {}
@@ -188,10 +197,8 @@ def _shared(
         n_backends=cpu + 1,
         pin_norms=True,
         full_offload=placement.n_gpu_layers > model.n_layer_all,
-        extra={
-            "n_kv": params.n_ctx_seq,
-            "n_kv_swa": kv_cache.swa_cells(model, params) if model.swa_type != "none" else params.n_ctx_seq,
-        },
+        n_kv=params.n_ctx_seq,
+        n_kv_swa=params.n_ctx_seq if model.swa_type == "none" else kv_cache.swa_cells(model, params),
     )
 
 
@@ -216,24 +223,51 @@ def _stages(plan: Plan) -> tuple[list[Stage], Builder | None]:
 
 
 def _resolve(plan: Plan, stage: Stage) -> tuple[Stage, Builder | None]:
-    """Flash attention `auto` stays on when each layer's runs on the device of the layer.
+    """Settle which fused operations stay on; also the graph of `stage`, where settling it made one.
 
-    Source: llama-context.cpp, `resolve_fused_ops`: a graph of one token per sequence is split.
+    Source: llama-context.cpp, `resolve_fused_ops`.
     """
-    shared = plan.shared
-    if shared.params.flash_attn != "auto" or len(plan.backends) == 1:
+    if len(plan.backends) == 1:
         return stage, None
-    if shared.params.offload_kqv and all(b < shared.n_backends - 1 for b in shared.layer_backend[:-1]) and not any(
-        shared.model.is_recurrent
-    ):
+    graph = None
+    if plan.shared.params.flash_attn == "auto":
+        stage, graph = _resolve_flash_attn(plan, stage)
+    graph = graph or _build(plan, stage)
+    if graph.fused:
+        settled = _resolve_fused(plan, stage)
+        graph = graph if settled == stage else None
+        stage = settled
+    return stage, graph
+
+
+def _resolve_flash_attn(plan: Plan, stage: Stage) -> tuple[Stage, Builder | None]:
+    """`auto` stays on when flash attention of each layer runs on the device of the layer."""
+    shared = plan.shared
+    on_devices = all(b < shared.n_backends - 1 for b in shared.layer_backend[:-1])
+    if shared.params.offload_kqv and on_devices and not any(shared.model.is_recurrent):
+        # each node stands between operations with weights and caches of its own layer's device
         graph = _build(plan, stage)
         on = all(plan.backends[shared.layer_backend[il]].supports(t) for t, il in graph.fattn)
         return (stage, graph) if on else (replace(stage, flash_attn=False), None)
-    probe = replace(stage, n_tokens=stage.n_seqs, n_outputs=stage.n_seqs)
-    graph = _build(plan, probe)
-    plan.scheduler.assign(graph.nodes, graph.leafs)
+    graph = _probe(plan, stage, 1)
     on = all(t.backend == shared.layer_backend[il] for t, il in graph.fattn)
     return (stage if on else replace(stage, flash_attn=False)), None
+
+
+def _resolve_fused(plan: Plan, stage: Stage) -> Stage:
+    for name, n_tokens_per_seq in FUSED_PROBES:
+        nodes = _probe(plan, stage, n_tokens_per_seq).fused.get(name, ())
+        if any(t.backend != plan.shared.layer_backend[il] for t, il in nodes):
+            stage = replace(stage, **{f"fused_{name}": False})
+    return stage
+
+
+def _probe(plan: Plan, stage: Stage, n_tokens_per_seq: int) -> Builder:
+    """A small graph, assigned to backends but not allocated."""
+    n = n_tokens_per_seq * stage.n_seqs
+    graph = _build(plan, replace(stage, n_tokens=n, n_outputs=n))
+    plan.scheduler.assign(graph.nodes, graph.leafs)
+    return graph
 
 
 def _build(plan: Plan, stage: Stage) -> Builder:
@@ -294,8 +328,3 @@ def _basis(plan: Plan) -> Literal["exact", "formula", "estimate"]:
 def _note(plan: Plan) -> str | None:
     inexact = [b.name for b in plan.backends if b.exact != "exact"]
     return f"the rules of {', '.join(inexact)} are not modelled in full" if inexact else None
-
-
-def not_possible(why: str) -> UnknownAnswerError:
-    """An error for what llama.cpp itself would not survive."""
-    return UnknownAnswerError(why)

@@ -48,7 +48,9 @@ class Scheduler:
         self.backends = backends
         self.buft_backends = buft_backends
         self.cpu = len(backends) - 1
-        self.host_bufts = frozenset(b for b, able in enumerate(buft_backends) if able and able[-1] == self.cpu)
+        self.host_bufts = frozenset(
+            b for b, able in enumerate(buft_backends) if able and able[-1] == self.cpu
+        )
         self.offload_bufts: frozenset[int] = frozenset()
         """Buffer types in host memory whose weights may be copied for one operation."""
         self.op_offload = op_offload and len(backends) > 1
@@ -84,7 +86,9 @@ class Scheduler:
             if root is not None and root.buft >= 0:
                 t.backend = self._supporting(root.buft, t)
                 if t.backend < 0:
-                    raise UnknownAnswerError(f"{t.op} on {root.name} cannot run where it lies; llama.cpp would abort")
+                    raise UnknownAnswerError(
+                        f"{t.op} on {root.name} cannot run where it lies; llama.cpp would abort"
+                    )
                 continue
             if t.op in _NOT_BY_WEIGHT:
                 continue
@@ -228,7 +232,9 @@ class Scheduler:
                     key = (id(s), current)
                     made = copies.get(key)
                     if made is None:
-                        made = copies[key] = [_copy(s, current, pipeline=n_copies > 1) for _ in range(n_copies)]
+                        made = copies[key] = [
+                            _copy(s, current, pipeline=n_copies > 1) for _ in range(n_copies)
+                        ]
                         split.inputs.append(s)
                     src[j] = made[0]
         split.end = len(nodes)
@@ -239,7 +245,11 @@ class Scheduler:
         return any(s.is_weight and s.backend != current and not self.usable(s, current) for s in t.src)
 
     def _merged(
-        self, nodes: list[Tensor], splits: list[Split], copies: dict[tuple[int, int], list[Tensor]], deps: Deps
+        self,
+        nodes: list[Tensor],
+        splits: list[Split],
+        copies: dict[tuple[int, int], list[Tensor]],
+        deps: Deps,
     ) -> list[Tensor]:
         out: list[Tensor] = []
         for split in splits:
@@ -254,11 +264,17 @@ class Scheduler:
                 dep = deps.get(id(t))
                 if dep is not None:
                     kept = dep[1]
-                    out += [_keeper(kept[k : k + MAX_SRC], split.backend) for k in range(0, len(kept), MAX_SRC)]
+                    out += [
+                        _keeper(kept[k : k + MAX_SRC], split.backend) for k in range(0, len(kept), MAX_SRC)
+                    ]
         return out
 
     def _leaf_copies(
-        self, leafs: list[Tensor], splits: list[Split], copies: dict[tuple[int, int], list[Tensor]], n_copies: int
+        self,
+        leafs: list[Tensor],
+        splits: list[Split],
+        copies: dict[tuple[int, int], list[Tensor]],
+        n_copies: int,
     ) -> list[Tensor]:
         """With pipeline parallelism all copies are allocated first, and stay."""
         first: list[Tensor] = []

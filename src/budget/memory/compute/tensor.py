@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from budget.gguf.types import GGMLType
+
+if TYPE_CHECKING:
+    from budget.memory.compute.allocator import DynAllocator
 
 Shape = tuple[int, int, int, int]
 Strides = tuple[int, int, int, int]
@@ -19,6 +24,13 @@ class Tensor:
         "name", "nb", "ne", "op", "owned", "param", "size", "src", "type", "uses", "view_offs", "view_src",
         "visited",
     )  # fmt: skip
+
+    alloc: DynAllocator
+    """Who placed it; with `chunk`, `addr` and `size` only meaningful while it is owned or was."""
+    chunk: int
+    addr: int
+    size: int
+    """Bytes, alignment included."""
 
     def __init__(self, op: str, type_: GGMLType, ne: Shape, src: list[Tensor], name: str = "") -> None:
         self.op = op

@@ -5,16 +5,22 @@ function belongs to which `general.architecture`; only the module that is needed
 graph constructor in llama.cpp's src/models/<name>.cpp call by call, with the helpers of `Builder`:
 
     g.inp_embd(), g.inp_pos(n), g.attn_inp_kv(), ..., g.inp_out_ids()   inputs, in the order of the source
-    g.w(il, "attn_q"), g.opt(il, ..), g.b(il, ..), g.s(il, ..)          weights of block il: needed, optional, bias, scale
+    g.w(il, "attn_q"), g.opt(il, ..), g.b(il, ..), g.s(il, ..)          block il: needed, optional, bias, scale
     g.norm_w(x, il, "attn_norm")                                        norm with weight (and pinning, as build_norm)
     g.qkv(il, x), g.rope(x, pos, factors), g.attn(inp, il, q, k, v)     attention
     g.ffn(il, x, "silu"), g.moe(il, x, ...)                             feed-forward
+    g.rs_inp(), g.rs(inp, states, size), g.mamba2(inp, x, il)           recurrent layers
+    g.cache("cache_r_l0")                                               a tensor of the context's memory
+    g.add_fused("gdn_ch", t, il), g.stage.fused_gdn_ch                  nodes that llama.cpp probes for
     g.select_rows(il, out_ids, a, b)                                    rows of the last layer
     g.finish(g.head_norm(x))                                            norm, logits
 
 What matters: which tensors exist, their shape and type, the order of creation where it decides the order of nodes
 (every `ggml_build_forward_expand` is a `g.expand`), and which weights the source passes: toy fixtures carry `.scale`
 tensors that many builders ignore (`scales=`), and inputs are leaves in the order of their first use, not creation.
+
+Further operations go to ops.py as shape rules; what CUDA cannot run goes to cuda.py. Header keys are read with
+`g.model.number`, `g.model.key`, `g.model.array`; a missing weight raises and the answer becomes an estimate.
 
 To try one: `python -m tests.bench.compute_rows --only toy/starcoder` prints measured against replayed buffers.
 """
@@ -47,6 +53,8 @@ TABLE: dict[str, str] = {
     "llama4": "decoder:llama4",
     "deepseek2": "mla:deepseek2",
     "bert": "encoder:bert",
+    "mamba2": "state_space:mamba2",
+    "granitehybrid": "state_space:granite_hybrid",
 }
 """`general.architecture` to `module:function`."""
 

@@ -230,6 +230,8 @@ def llama4(g: Builder) -> None:
             cur = g.ffn(il, cur)
         else:
             routed = g.moe(il, cur, gating="sigmoid")
-            cur = g.add(routed, g.ffn(il, cur, up="ffn_up_shexp", gate="ffn_gate_shexp", down="ffn_down_shexp"))
+            cur = g.add(
+                routed, g.ffn(il, cur, up="ffn_up_shexp", gate="ffn_gate_shexp", down="ffn_down_shexp")
+            )
         x = g.add(cur, skip)
     g.finish(g.head_norm(x))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from budget.memory.compute.builder import Builder
+from budget.memory.compute.tensor import Tensor
 
 
 def gemma2(g: Builder) -> None:
     """Source: src/models/gemma2.cpp."""
-    g.shared.extra["attn_soft_cap"] = True
+    g.attn_soft_cap = True
     x = g.scale(g.inp_embd(), "inp_scaled")
     pos = g.inp_pos()
     inp = g.attn_inp_kv_iswa()
@@ -35,7 +36,7 @@ def gemma3(g: Builder) -> None:
     g.finish(g.head_norm(x), softcap=bool(g.model.key("final_logit_softcapping")))
 
 
-def _second_half(g: Builder, il: int, cur, x, out_ids):  # type: ignore[no-untyped-def]
+def _second_half(g: Builder, il: int, cur: Tensor, x: Tensor, out_ids: Tensor) -> Tensor:
     cur, x = g.select_rows(il, out_ids, cur, x)
     skip = g.add(g.norm_w(cur, il, "post_attention_norm"), x)
     cur = g.ffn(il, g.norm_w(skip, il, "ffn_norm"), "gelu")

@@ -31,7 +31,9 @@ def deepseek2(g: Builder) -> None:
             routed = g.moe(
                 il, cur, norm_w=norm_w, gating=gating, exp_probs="exp_probs_b", gate_up="ffn_gate_up_exps"
             )
-            cur = g.add(routed, g.ffn(il, cur, up="ffn_up_shexp", gate="ffn_gate_shexp", down="ffn_down_shexp"))
+            cur = g.add(
+                routed, g.ffn(il, cur, up="ffn_up_shexp", gate="ffn_gate_shexp", down="ffn_down_shexp")
+            )
         x = g.add(cur, skip)
     cur = g.head_norm(x)
     g.t_h_nextn = cur
