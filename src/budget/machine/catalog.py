@@ -194,7 +194,7 @@ def resolve(text: str, *, kinds: Sequence[str] = DEVICE_KINDS) -> Entry:
 
 
 def near_names(text: str, *, kinds: Sequence[str], n: int = 5) -> tuple[str, ...]:
-    """Ids of the entries closest to `text`: its variants, then names that hold it, then similar names."""
+    """Ids of the entries closest to `text`: its variants, names that hold it or begin it, similar names."""
     variants = _lookup(text.rpartition(":")[0] or text, kinds)
     wanted = normal_name(text)
     index = {
@@ -203,9 +203,12 @@ def near_names(text: str, *, kinds: Sequence[str], n: int = 5) -> tuple[str, ...
         if any(entry.kind in kinds for entry in found)
     }
     holding = sorted((name for name in index if len(wanted) > 2 and wanted in name), key=len)
+    held = sorted(
+        (name for name in index if len(name) > 3 and wanted.startswith(name)), key=len, reverse=True
+    )
     close = difflib.get_close_matches(wanted, index, n=2 * n, cutoff=0.5)
     ids = [entry.id for entry in variants]
-    ids += [entry.id for name in (*holding, *close) for entry in index[name]]
+    ids += [entry.id for name in (*holding, *held, *close) for entry in index[name]]
     return tuple(dict.fromkeys(ids))[:n]
 
 
