@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from budget.cli.fit import print_text
-from budget.cli.options import JsonOption, Question, QuietOption, question
+from budget.cli.options import JsonOption, Question, QuietOption, print_text, question
 from budget.errors import ExitCode
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from budget.cli.options import JsonOption, Question, QuietOption, question
+from budget.cli.options import JsonOption, Question, QuietOption, print_text, question
 from budget.errors import ExitCode
 
 EXIT = {"fits": ExitCode.OK, "does_not_fit": ExitCode.DOES_NOT_FIT, "unknown": ExitCode.UNKNOWN}
@@ -38,8 +37,3 @@ def command(
 
             print_text(fit_text(answer, name=loaded.spec, max_ctx=longest, buffers=buffers))
     return int(EXIT[answer.verdict])
-
-
-def print_text(text: str) -> None:
-    """Write the answer: the only thing a command prints on stdout."""
-    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")

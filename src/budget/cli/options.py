@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,3 +238,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing; the exit code is the answer.")
 ]
+
+
+def print_text(text: str) -> None:
+    """Write the answer: the only thing a command prints on stdout."""
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")

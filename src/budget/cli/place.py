@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from budget.cli.fit import print_text
-from budget.cli.options import JsonOption, Question, QuietOption, question
+from budget.cli.options import JsonOption, Question, QuietOption, print_text, question
 from budget.errors import ExitCode
 
 

@@ -1,0 +1,257 @@
+"""The shape of every JSON object that budget writes or reads, as pydantic models; JSON Schema comes from them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+
+Basis = Literal["exact", "formula", "estimate"]
+
+
+class _Object(BaseModel):
+    """An object with no key beyond those named; the text under a field is its description."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class Engine(_Object):
+    name: Literal["llama.cpp"]
+    validated_commit: str
+    """The llama.cpp commit whose arithmetic this is."""
+
+
+class ModelFacts(_Object):
+    path: str
+    """The model as it was named."""
+    architecture: str
+    n_layer: int
+    n_ctx_train: int
+    """Trained context, tokens."""
+    file_bytes: NonNegativeInt | None
+    """Size of the file, or of all shards; null where it is not known."""
+
+
+class ResolvedSettings(_Object):
+    """llama.cpp's settings as it resolves them."""
+
+    n_ctx: int
+    """Total context, tokens, padded."""
+    n_ctx_seq: int
+    """Context of one slot, tokens."""
+    n_seq_max: int
+    """Slots."""
+    n_batch: int
+    n_ubatch: int
+    n_gpu_layers: int
+    """As given: -1 auto, -2 all."""
+    split_mode: Literal["none", "layer", "row", "tensor"]
+    type_k: str
+    type_v: str
+    flash_attn: bool
+    """After `auto` is resolved."""
+    kv_unified: bool
+    offload_kqv: bool
+    swa_full: bool
+    load_mode: str
+
+
+class BudgetFacts(_Object):
+    mode: Literal["auto", "combined", "per_device", "unlimited"]
+    text: str
+    """As it was written."""
+    combined_bytes: NonNegativeInt | None
+    """The one pool of mode `combined`."""
+
+
+class DeviceBasis(_Object):
+    """How each number is known."""
+
+    weights: Basis
+    context: Basis
+    compute: Basis
+    overhead: Basis
+
+
+class DeviceRow(_Object):
+    name: str
+    kind: Literal["gpu", "igpu", "accel", "cpu"]
+    weights_bytes: NonNegativeInt
+    context_bytes: NonNegativeInt
+    """K/V caches and recurrent state."""
+    compute_bytes: NonNegativeInt
+    output_bytes: NonNegativeInt
+    """Logits and embeddings handed to the caller."""
+    overhead_bytes: NonNegativeInt
+    """What the process takes beyond llama.cpp's buffers."""
+    reserve_bytes: NonNegativeInt
+    """Left free on request."""
+    required_bytes: NonNegativeInt
+    """Sum of the above."""
+    available_bytes: NonNegativeInt | None
+    """What may be used; null where there is no cap in bytes or it is not known."""
+    fits: bool | None
+    """null where it is not known."""
+    basis: DeviceBasis
+
+
+class BufferRow(_Object):
+    """One llama.cpp buffer type, named as llama.cpp names it."""
+
+    name: str
+    device: str
+    weights_bytes: NonNegativeInt
+    context_bytes: NonNegativeInt
+    compute_bytes: NonNegativeInt
+    output_bytes: NonNegativeInt
+
+
+class FailureRow(_Object):
+    device: str
+    """The device, or `total` for one pool."""
+    required_bytes: NonNegativeInt
+    available_bytes: NonNegativeInt
+    short_bytes: NonNegativeInt
+
+
+class Fit(_Object):
+    """`budget fit --json`."""
+
+    schema_: Literal["budget/fit/v1"] = Field(alias="schema")
+    verdict: Literal["fits", "does_not_fit", "unknown"]
+    engine: Engine
+    model: ModelFacts
+    settings: ResolvedSettings
+    budget: BudgetFacts
+    devices: list[DeviceRow]
+    buffers: list[BufferRow]
+    failures: list[FailureRow]
+    max_ctx: NonNegativeInt | None
+    """Largest total context that fits, tokens; null where none does or it is not known."""
+    suggestions: list[dict[str, Any]]
+    notes: list[str]
+
+
+class MaxCtx(_Object):
+    """`budget max-ctx --json`."""
+
+    schema_: Literal["budget/max-ctx/v1"] = Field(alias="schema")
+    max_ctx: int
+    """Largest total context that fits, tokens."""
+    n_ctx_seq: int
+    n_seq_max: int
+    kv_unified: bool
+    n_ctx_train: int
+
+
+class TypeRow(_Object):
+    type: str
+    n_tensors: int
+    tensor_bytes: NonNegativeInt
+
+
+class LayerRow(_Object):
+    layer: int | None
+    """null for tensors outside blocks."""
+    n_tensors: int
+    tensor_bytes: NonNegativeInt
+
+
+class Inspect(_Object):
+    """`budget inspect --json`."""
+
+    schema_: Literal["budget/inspect/v1"] = Field(alias="schema")
+    engine: Engine
+    path: str
+    file_bytes: NonNegativeInt | None
+    gguf_version: int
+    name: str | None
+    architecture: str
+    known: bool
+    """Whether budget knows the architecture's memory rules."""
+    memory: str | None
+    """Kind of context memory: `kv iswa hybrid recurrent none ...`."""
+    n_ctx_train: int
+    n_layer: int
+    n_layer_nextn: int
+    """Multi-token-prediction blocks."""
+    n_embd: int
+    n_vocab: int | None
+    n_head: list[int]
+    n_head_kv: list[int]
+    n_embd_head_k: int
+    n_embd_head_v: int
+    n_swa: int | None
+    """Sliding window, tokens."""
+    swa_layers: list[int]
+    recurrent_layers: list[int]
+    is_mla: bool
+    n_expert: int
+    n_expert_used: int
+    n_tensors: int
+    tensor_bytes: NonNegativeInt
+    types: list[TypeRow]
+    layers: list[LayerRow]
+
+
+class PlacedLayer(_Object):
+    layer: int
+    device: str
+
+
+class PlacedWeight(_Object):
+    name: str
+    type: str
+    buffer: str
+    class_: Literal["input", "output", "repeating"] = Field(alias="class")
+    layer: int | None
+    duplicate: bool
+    """A second copy: a tied output, or a rope table on a further device."""
+    allocated_bytes: NonNegativeInt
+    """With padding; 0 where it shares another's memory."""
+
+
+class SkippedWeight(_Object):
+    name: str
+    tensor_bytes: NonNegativeInt
+
+
+class PlacedCache(_Object):
+    name: str
+    type: str
+    layer: int
+    buffer: str
+    allocated_bytes: NonNegativeInt
+
+
+class Place(_Object):
+    """`budget place --json`."""
+
+    schema_: Literal["budget/place/v1"] = Field(alias="schema")
+    engine: Engine
+    path: str
+    n_gpu_layers: int
+    split_mode: Literal["none", "layer", "row", "tensor"]
+    layers: list[PlacedLayer]
+    output_device: str
+    tensors: list[PlacedWeight]
+    skipped: list[SkippedWeight]
+    caches: list[PlacedCache]
+
+
+SCHEMAS: dict[str, type[BaseModel]] = {"fit": Fit, "max-ctx": MaxCtx, "inspect": Inspect, "place": Place}
+"""Name for `budget schema NAME`."""
+
+
+def json_schema(name: str) -> dict[str, Any]:
+    """The JSON Schema of `budget/NAME/v1`.
+
+    Raises:
+        UsageError: there is no such schema.
+    """
+    from budget.errors import UsageError
+
+    if name not in SCHEMAS:
+        raise UsageError(f"no schema {name!r}", hint=f"schemas: {', '.join(SCHEMAS)}")
+    schema = SCHEMAS[name].model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"budget/{name}/v1", **schema}
