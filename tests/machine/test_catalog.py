@@ -9,6 +9,7 @@ from budget.machine.catalog import (
     device_of,
     entries,
     find,
+    hardware_machines,
     hardware_rows,
     machine_of,
     near_names,
@@ -16,6 +17,7 @@ from budget.machine.catalog import (
     resolve,
     resolve_machine,
 )
+from budget.machine.device import Host
 from budget.machine.file import machine_from_json, machine_to_json
 from machine.fakes import GiB
 
@@ -185,3 +187,12 @@ def test_normal_names_keep_what_tells_cards_apart():
     assert normal_name("Ryzen AI MAX+ 395") == "ryzenaimax+395"
     assert normal_name("Intel(R) Arc(TM) 140V") == "intelarc140v"
     assert normal_name("g6e.xlarge") == "g6e.xlarge"
+
+
+def test_every_entry_comes_with_its_machine_and_cards_go_into_the_given_host():
+    host = Host(ram_total_bytes=64 * GiB, ram_available_bytes=60 * GiB)
+    rows = list(hardware_machines("rtx 4090", host=host))
+    assert [row.id for row, _ in rows][-1] == "nvidia-rtx-4090"
+    assert all(machine.host is host for _, machine in rows)
+    ((_, runner),) = hardware_machines("ubuntu-slim", host=host)
+    assert runner.host.ram_total_bytes == 5 * GiB

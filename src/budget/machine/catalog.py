@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -292,10 +292,10 @@ def physical_bytes(device: Device) -> int | None:
     return _ram_of(found[0]) if found else None
 
 
-def machine_of(entry: Entry) -> Machine:
+def machine_of(entry: Entry, *, host: Host | None = None) -> Machine:
     """The whole machine an entry stands for, with nothing else running on it.
 
-    A card alone (kind gpu or mig-profile) has a host whose RAM is unknown.
+    A card alone (kind gpu or mig-profile) is put into `host`; without one, its RAM is unknown.
     """
     from budget.machine.describe import number_devices
 
@@ -305,7 +305,7 @@ def machine_of(entry: Entry) -> Machine:
     else:
         parts, ram_bytes = [device_of(entry)], _ram_of(entry)
     trust = "catalogue, low confidence" if entry.confidence == "low" else "catalogue"
-    host = Host(
+    own_host = Host(
         ram_total_bytes=ram_bytes,
         ram_available_bytes=None if ram_bytes is None else int(ram_bytes * USABLE_RAM),
         cpu_features=_features(entry),
@@ -317,7 +317,8 @@ def machine_of(entry: Entry) -> Machine:
     notes = [f"{entry.name}: {entry.notes}"] if entry.notes else []
     if entry.confidence == "low":
         notes.append(f"{entry.name}: low confidence ({entry.source})")
-    return Machine(host=host, devices=number_devices(parts), notes=tuple(notes))
+    chosen = host if host is not None and ram_bytes is None else own_host
+    return Machine(host=chosen, devices=number_devices(parts), notes=tuple(notes))
 
 
 def resolve_machine(text: str) -> Machine:
@@ -351,6 +352,17 @@ def hardware_rows(text: str | None = None, *, kinds: Sequence[str] | None = None
         if (kinds is None or entry.kind in kinds) and _matches(entry, words)
     ]
     return tuple(sorted(rows, key=lambda row: (row.memory_bytes or 0, row.id)))
+
+
+def hardware_machines(
+    text: str | None = None, *, kinds: Sequence[str] | None = None, host: Host | None = None
+) -> Iterator[tuple[HardwareRow, Machine]]:
+    """Rows of `hardware_rows` with the machine that each stands for, least memory first; cards go into `host`.
+
+    For "which hardware runs this": the caller plans each machine.
+    """
+    for row in hardware_rows(text, kinds=kinds):
+        yield row, machine_of(_by_id(row.id), host=host)
 
 
 def _matches(entry: Entry, words: Sequence[str]) -> bool:

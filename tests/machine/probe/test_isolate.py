@@ -1,6 +1,7 @@
 """Drivers in child processes: what comes back when one hangs, crashes or talks nonsense."""
 
 import sys
+from dataclasses import asdict
 
 import pytest
 
@@ -8,6 +9,7 @@ from budget.machine.device import Host
 from budget.machine.probe.driver import has_driver
 from budget.machine.probe.isolate import ask_drivers, run_children
 from budget.machine.probe.local import NO_GPU, probe_devices, probe_machine
+from budget.machine.probe.nvml import Card, NvmlReport
 from machine.fakes import GiB, write_tree
 
 
@@ -95,3 +97,23 @@ def test_an_amd_tree_is_read_by_a_real_child(tmp_path):
     machine = probe_machine(root=write_tree(tmp_path, files), environ={}, platform="linux")
     assert [(d.name, d.pci_id) for d in machine.devices] == [("Vulkan0", "0000:03:00.0")]
     assert machine.host.ram_total_bytes == GiB
+
+
+def test_a_shared_memory_device_stays_inside_the_control_group(tmp_path):
+    files = {
+        "dev/nvidiactl": "",
+        "proc/meminfo": f"MemTotal: {120 * GiB // 1024} kB\nMemAvailable: {100 * GiB // 1024} kB",
+        "proc/self/cgroup": "0::/job",
+        "proc/self/mountinfo": "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw",
+        "sys/fs/cgroup/job/memory.max": 2 * GiB,
+    }
+    card = asdict(Card(index=0, name="NVIDIA GB10", memory_error=3))
+    nvml = asdict(NvmlReport()) | {"cards": [card]}
+    answers = {"nvml": nvml, "cuda": "the driver did not answer within 15 s"}
+    machine = probe_machine(
+        root=write_tree(tmp_path, files), environ={}, platform="linux", ask=lambda names, root: answers
+    )
+    (device,) = machine.devices
+    assert (device.unified, device.total_bytes, device.free_bytes) == (True, 120 * GiB, 2 * GiB)
+    assert device.sources["free_bytes"] == "memory.max of /sys/fs/cgroup/job"
+    assert machine.host.ram_available_bytes == 2 * GiB

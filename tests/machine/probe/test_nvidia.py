@@ -34,7 +34,7 @@ def test_an_idle_h200_matches_what_cuda_reports(tmp_path):
     assert device.free_bytes == 150109880320
     assert device.pci_id == "0000:01:00.0"
     assert device.bandwidth_bytes_per_second == 6144 // 8 * 3201 * 2 * 1_000_000
-    assert device.sources["total_bytes"] == "NVML total less reserved"
+    assert device.sources["total_bytes"] == "NVML: 140.40 GiB less 615.1 MiB that the driver reserves"
     assert (device.problem, device.unified, device.kind) == (None, False, "gpu")
     assert notes == ("NVIDIA driver 580.159.04, CUDA 13.0",)
 
@@ -171,7 +171,7 @@ class TestOrder:
             ("CUDA1", "NVIDIA T400"),
         ]
         assert (devices[0].total_bytes, devices[0].free_bytes) == (47 * GiB, 47 * GiB)
-        assert devices[0].sources["total_bytes"] == "cuDeviceTotalMem"
+        assert devices[0].sources["total_bytes"].startswith("cuDeviceTotalMem: 48.00 GiB less 0 B")
         assert not any("CUDA_DEVICE_ORDER" in note for note in notes)
 
     def test_a_card_that_cuda_hides_is_a_note(self, tmp_path):
@@ -250,6 +250,13 @@ def test_wsl_is_said(tmp_path):
     root = write_tree(tmp_path, {"proc/version": "Linux version 6.6 (Microsoft WSL2)"})
     _, notes = devices_of(FakeNvml(H200), root=root)
     assert any(note.startswith("WSL:") for note in notes)
+
+
+def test_spilling_into_ram_is_said(tmp_path):
+    _, notes = devices_of(FakeNvml(H200), environ={"GGML_CUDA_ENABLE_UNIFIED_MEMORY": "1"}, root=tmp_path)
+    assert any("GGML_CUDA_ENABLE_UNIFIED_MEMORY" in note for note in notes)
+    _, notes = devices_of(FakeNvml(H200), root=tmp_path, platform="win32")
+    assert any(note.startswith("Windows:") for note in notes)
 
 
 def test_windows_keeps_almost_nothing_of_the_total(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,22 @@ def probe_machine(
     if not devices:
         return Machine(host=host, notes=notes)
     found, device_notes = probe_devices(root=root, environ=environ, platform=platform, host=host, ask=ask)
-    return Machine(host=host, devices=found, notes=(*notes, *device_notes))
+    devices_within = tuple(_within(host, device) for device in found)
+    return Machine(host=host, devices=devices_within, notes=(*notes, *device_notes))
+
+
+def _within(host: Host, device: Device) -> Device:
+    """A CUDA device that shares the RAM, inside the limits on this process's RAM.
+
+    Drivers are reported not to charge such memory to a control group; the limit holds here all the same.
+    """
+    room_bytes = host.ram_available_bytes
+    if not device.unified or device.backend != "cuda" or room_bytes is None or device.free_bytes is None:
+        return device
+    if device.free_bytes <= room_bytes:
+        return device
+    sources = {**device.sources, "free_bytes": host.sources.get("ram_available_bytes", "RAM")}
+    return replace(device, free_bytes=room_bytes, sources=sources)
 
 
 def probe_devices(

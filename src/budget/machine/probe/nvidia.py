@@ -52,6 +52,12 @@ def nvidia_devices(
     notes += [
         note for i, (card, _) in enumerate(pairs) if card is not None for note in _uses(f"CUDA{i}", card)
     ]
+    if "GGML_CUDA_ENABLE_UNIFIED_MEMORY" in environ and devices:
+        notes.append(
+            "GGML_CUDA_ENABLE_UNIFIED_MEMORY is set: llama.cpp spills into RAM instead of failing, slowly"
+        )
+    if platform == "win32" and devices:
+        notes.append("Windows: the driver may spill into system RAM instead of failing, slowly")
     if "microsoft" in (read_text(root / "proc/version") or "").lower() and devices:
         notes.append("WSL: programs on the Windows side use the same GPU memory and do not show here")
     return devices, tuple(notes)
@@ -135,15 +141,24 @@ def _problem(card: Card | None, *, unified: bool, failed: str | None) -> str | N
 def _total(card: Card | None, row: CudaDevice | None, platform: str) -> tuple[int | None, str]:
     """What cudaMemGetInfo calls total, bytes: NVML's total without the driver's reserve."""
     if row is not None and row.total_bytes is not None:
-        return row.total_bytes, "cuDeviceTotalMem"
+        return row.total_bytes, "cuDeviceTotalMem" + _reserve_text(card)
     if card is None or card.total_bytes is None:
         return None, "unknown"
     if card.reserved_bytes is not None:
-        return card.total_bytes - card.reserved_bytes, "NVML total less reserved"
+        return card.total_bytes - card.reserved_bytes, "NVML" + _reserve_text(card)
     reserve_bytes = 1 * MiB if platform == "win32" else reserve_estimate_bytes(card)
     at_least = card.free_bytes or 0
     return max(card.total_bytes - reserve_bytes, at_least), (
         f"NVML total less an estimated reserve of {format_size(reserve_bytes)} (old driver)"
+    )
+
+
+def _reserve_text(card: Card | None) -> str:
+    """What lies between the card's size and what a program can have, for people."""
+    if card is None or card.total_bytes is None or card.reserved_bytes is None:
+        return ""
+    return (
+        f": {format_size(card.total_bytes)} less {format_size(card.reserved_bytes)} that the driver reserves"
     )
 
 
