@@ -6,19 +6,15 @@ from budget.errors import MachineError
 from budget.machine.catalog import (
     DEVICE_KINDS,
     MACHINE_KINDS,
-    device_of,
     entries,
     find,
-    hardware_machines,
-    hardware_rows,
-    machine_of,
     near_names,
     normal_name,
     resolve,
-    resolve_machine,
 )
 from budget.machine.device import Host
 from budget.machine.file import machine_from_json, machine_to_json
+from budget.machine.hardware import device_of, hardware_machines, hardware_rows, machine_of, resolve_machine
 from machine.fakes import GiB
 
 ALL = entries()

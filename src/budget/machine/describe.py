@@ -80,7 +80,7 @@ def parse_gpu(spec: str) -> tuple[Device, ...]:
         raise UsageError(f"--gpu {spec!r}: a device has some memory", hint="--no-gpu plans without one")
     if size_bytes is not None:
         return tuple(_sized_device(size_bytes, i) for i in range(count))
-    from budget.machine.catalog import resolve_device
+    from budget.machine.hardware import resolve_device
 
     try:
         device = resolve_device(rest)
@@ -152,7 +152,7 @@ def _shared_ram(host: Host, devices: Sequence[Device], *, given: bool) -> Host:
     shared = [d for d in devices if d.unified and "catalogue" in d.sources.get("total_bytes", "")]
     if given or not shared:
         return host
-    from budget.machine.catalog import physical_bytes
+    from budget.machine.hardware import physical_bytes
 
     sizes = [size_bytes for size_bytes in map(physical_bytes, shared) if size_bytes is not None]
     if not sizes:

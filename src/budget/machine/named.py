@@ -16,7 +16,7 @@ def open_machine(text: str) -> Machine:
     """
     if _is_path(text):
         return load_machine(text)
-    from budget.machine.catalog import resolve_machine
+    from budget.machine.hardware import resolve_machine
 
     return resolve_machine(text)
 

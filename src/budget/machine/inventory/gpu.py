@@ -7,6 +7,7 @@ from dataclasses import replace
 from budget.errors import BudgetError
 from budget.machine import catalog
 from budget.machine.device import Device
+from budget.machine.hardware import device_of
 from budget.machine.probe.nvidia import reserve_estimate_bytes
 from budget.machine.probe.nvml import Card
 
@@ -23,10 +24,10 @@ def named_device(
     if nvml_bytes is not None:
         near = [entry for entry in found if entry.memory_bytes and _near(entry.memory_bytes, nvml_bytes)]
         if near:
-            return catalog.device_of(min(near, key=lambda entry: entry.plan_total_bytes or 0))
+            return device_of(min(near, key=lambda entry: entry.plan_total_bytes or 0))
         return _unknown_card(product, nvml_bytes, compute_capability)
     if len(found) == 1:
-        return catalog.device_of(found[0])
+        return device_of(found[0])
     return Device(name="CUDA0", description=product or "GPU", problem=_why(product, found))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from budget.machine import catalog
 from budget.machine.describe import DESCRIBED_CPU_FEATURES
 from budget.machine.device import Device, Host, Machine
+from budget.machine.hardware import device_of
 from budget.machine.inventory.gpu import named_device, several
 from budget.machine.inventory.node import Node
 from budget.machine.inventory.quantity import whole
@@ -139,7 +140,7 @@ def _amd_device(labels: Mapping[str, str]) -> Device:
     size = f":{vram}" if vram else ""
     found = catalog.find(product + size) or catalog.find(product)
     if len(found) == 1:
-        return catalog.device_of(found[0])
+        return device_of(found[0])
     total_bytes = whole(f"{vram}i") if vram else None
     return Device(
         name="ROCm0",
