@@ -98,8 +98,10 @@ def test_without_a_base_the_processor_is_an_ordinary_one():
     assert describe_machine(gpus=["24GiB"]).host.ram_total_bytes is None
 
 
-def test_a_mac_brings_its_own_ram_and_the_flag_wins():
-    assert describe_machine(gpus=["m3-max:64GiB"], base=HERE).host.ram_total_bytes == 64 * GiB
+def test_a_mac_brings_its_own_host_and_the_flag_wins():
+    host = describe_machine(gpus=["m3-max:64GiB"], base=HERE).host
+    assert (host.ram_total_bytes, host.ram_available_bytes) == (64 * GiB, int(64 * GiB * 0.97))
+    assert host.cpu_features == ("dotprod", "fp16_va", "i8mm", "neon")
     assert describe_machine(gpus=["m3-max:64GiB"], ram="48GiB", base=HERE).host.ram_total_bytes == 48 * GiB
 
 

@@ -44,8 +44,6 @@ def describe_machine(
     if gpus and no_gpu:
         raise UsageError("--gpu and --no-gpu exclude each other", hint="leave one of them out")
     host = base.host if base is not None else Host(cpu_features=DESCRIBED_CPU_FEATURES)
-    if ram is not None:
-        host = _with_ram(host, parse_ram(ram))
     devices = base.devices if base is not None else ()
     notes = base.notes if base is not None else ()
     if no_gpu:
@@ -53,7 +51,10 @@ def describe_machine(
     if gpus:
         described = [device for spec in gpus for device in parse_gpu(spec)]
         devices, notes = number_devices(described), _catalogue_notes(described)
-    return Machine(host=_shared_ram(host, devices, given=ram is not None), devices=devices, notes=notes)
+        host = _own_host(host, devices)
+    if ram is not None:
+        host = _with_ram(host, parse_ram(ram))
+    return Machine(host=host, devices=devices, notes=notes)
 
 
 def parse_ram(text: str) -> int:
@@ -147,18 +148,14 @@ def _with_ram(host: Host, size_bytes: int) -> Host:
     )
 
 
-def _shared_ram(host: Host, devices: Sequence[Device], *, given: bool) -> Host:
-    """A described device whose memory is the host's RAM brings that RAM with it, unless `--ram` was given."""
+def _own_host(host: Host, devices: Sequence[Device]) -> Host:
+    """The host itself, or the one that a described device whose memory is the RAM comes with."""
     shared = [d for d in devices if d.unified and "catalogue" in d.sources.get("total_bytes", "")]
-    if given or not shared:
+    if not shared:
         return host
-    from budget.machine.hardware import physical_bytes
+    from budget.machine.hardware import host_of
 
-    sizes = [size_bytes for size_bytes in map(physical_bytes, shared) if size_bytes is not None]
-    if not sizes:
-        return host
-    sources = {"ram_total_bytes": "catalogue", "ram_available_bytes": "catalogue"}
-    return replace(host, ram_total_bytes=max(sizes), ram_available_bytes=max(sizes), sources=sources)
+    return host_of(shared[0]) or host
 
 
 def _catalogue_notes(devices: Sequence[Device]) -> tuple[str, ...]:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from budget.machine.catalog import MACHINE_KINDS, Entry, by_id, entries, memory_bytes, normal_name, resolve
+from budget.machine.catalog import (
+    DEVICE_KINDS,
+    MACHINE_KINDS,
+    Entry,
+    by_id,
+    entries,
+    memory_bytes,
+    normal_name,
+    resolve,
+)
 from budget.machine.device import Device, Host, Machine
 
 USABLE_RAM = 0.97
@@ -71,10 +80,10 @@ def _ram_of(entry: Entry) -> int | None:
     return entry.physical_bytes or entry.memory_bytes
 
 
-def physical_bytes(device: Device) -> int | None:
-    """RAM of the host that a unified device from the catalogue comes with."""
+def host_of(device: Device) -> Host | None:
+    """The host that a unified device from the catalogue comes with; None for any other device."""
     found = [entry for entry in entries() if entry.unified_memory and entry.name == device.description]
-    return _ram_of(found[0]) if found else None
+    return machine_of(found[0]).host if found and found[0].kind in DEVICE_KINDS else None
 
 
 def machine_of(entry: Entry, *, host: Host | None = None) -> Machine:
