@@ -8,7 +8,7 @@ import pytest
 from budget.machine.device import Host
 from budget.machine.probe.driver import has_driver
 from budget.machine.probe.isolate import ask_drivers, run_children
-from budget.machine.probe.local import NO_GPU, probe_devices, probe_machine
+from budget.machine.probe.local import NO_GPU, probe_devices, probe_machine, probe_machine_with
 from budget.machine.probe.nvml import Card, NvmlReport
 from machine.fakes import GiB, write_tree
 
@@ -117,3 +117,26 @@ def test_a_shared_memory_device_stays_inside_the_control_group(tmp_path):
     assert (device.unified, device.total_bytes, device.free_bytes) == (True, 120 * GiB, 2 * GiB)
     assert device.sources["free_bytes"] == "memory.max of /sys/fs/cgroup/job"
     assert machine.host.ram_available_bytes == 2 * GiB
+
+
+def test_a_llama_server_lists_the_devices_itself(tmp_path):
+    root = write_tree(tmp_path, {"proc/meminfo": "MemTotal: 1048576 kB\nMemAvailable: 524288 kB"})
+    text = "Available devices:\n  Vulkan0: Radeon (16384 MiB, 16000 MiB free)\n"
+    machine = probe_machine_with(
+        "llama-server",
+        root=root,
+        environ={},
+        platform="linux",
+        ask=refuse,
+        run=lambda command, timeout_s: text,
+    )
+    assert [(d.name, d.backend, d.context_in_use) for d in machine.devices] == [("Vulkan0", "vulkan", True)]
+    assert (machine.host.ram_total_bytes, machine.notes) == (GiB, ())
+
+
+def test_a_llama_server_without_devices_says_so(tmp_path):
+    machine = probe_machine_with(
+        "x", root=tmp_path, environ={}, platform="linux", ask=refuse, run=lambda *_: "Available devices:\n"
+    )
+    assert machine.devices == ()
+    assert "x lists no devices" in machine.notes[0]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from budget.machine.probe.local import probe_machine
+from budget.machine.probe.local import probe_machine, probe_machine_with
 
-__all__ = ["probe_machine"]
+__all__ = ["probe_machine", "probe_machine_with"]

@@ -15,6 +15,7 @@ from budget.machine.probe.host import probe_host
 Found = tuple[tuple[Device, ...], tuple[str, ...]]
 Answers = dict[str, "dict[str, Any] | str"]
 Ask = Callable[[Sequence[str], Path], Answers]
+Run = Callable[[Sequence[str], float], str]
 
 NO_GPU = "no GPU found: no NVIDIA, AMD, Intel or Apple driver is loaded here"
 
@@ -48,6 +49,33 @@ def probe_machine(
     found, device_notes = probe_devices(root=root, environ=environ, platform=platform, host=host, ask=ask)
     devices_within = tuple(_within(host, device) for device in found)
     return Machine(host=host, devices=devices_within, notes=(*notes, *device_notes))
+
+
+def probe_machine_with(
+    program: str,
+    *,
+    root: Path = Path("/"),
+    environ: Mapping[str, str] | None = None,
+    platform: str = sys.platform,
+    ask: Ask | None = None,
+    run: Run | None = None,
+) -> Machine:
+    """This machine with the devices that `program --list-devices` prints (`--probe-with`), in its order.
+
+    The probes add what that list does not say: targets, ids, bandwidth, and whether RAM is shared.
+
+    Raises:
+        MachineError: the program cannot be run, fails, takes too long, or is no llama.cpp.
+    """
+    from budget.machine.probe.llama_cpp import llama_cpp_devices, with_details
+
+    listed = llama_cpp_devices(program, run=run)
+    machine = probe_machine(root=root, environ=environ, platform=platform, ask=ask)
+    notes = tuple(note for note in machine.notes if note != NO_GPU)
+    if not listed:
+        notes += (f"{program} lists no devices: it was built without a GPU backend, or sees no GPU",)
+    devices = tuple(_within(machine.host, device) for device in with_details(listed, machine.devices))
+    return Machine(host=machine.host, devices=devices, notes=notes)
 
 
 def _within(host: Host, device: Device) -> Device:
