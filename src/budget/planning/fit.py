@@ -128,9 +128,7 @@ def _plan_devices(layout: Layout) -> list[tuple[str, Device | None]]:
 
 def _device_plan(request: Request, layout: Layout, name: str, device: Device | None) -> DevicePlan:
     buffers = layout.on(name)
-    overhead = 0
-    if device is not None:
-        overhead = overhead_bytes(device) if request.overhead_bytes is None else request.overhead_bytes
+    overhead = _overhead(request, layout, device)
     required = buffers.total_bytes + overhead + request.reserve_bytes
     cap = request.budget.cap(name)
     fits = None if cap is None else True if cap is UNLIMITED else required <= cap  # type: ignore[operator]
@@ -154,6 +152,13 @@ def _device_plan(request: Request, layout: Layout, name: str, device: Device | N
         fits=fits,
         basis=basis,
     )
+
+
+def _overhead(request: Request, layout: Layout, device: Device | None) -> int:
+    if device is None:
+        return 0
+    given = request.overhead_bytes
+    return overhead_bytes(device, layout, request.model) if given is None else given
 
 
 def _judge(request: Request, devices: tuple[DevicePlan, ...]) -> tuple[tuple[Shortfall, ...], list[str]]:
