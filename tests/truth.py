@@ -64,8 +64,10 @@ def arguments(row: dict[str, Any]) -> list[str]:
     arguments += ["-c", str(row["n_ctx"])]
     if row["ngl"] >= 0:
         arguments += ["-ngl", str(row["ngl"])]
-    shares = row.get("ts") or []
-    if sum(1 for share in shares if share) > 1:
+    shares = list(row.get("ts") or [])
+    while shares and not shares[-1]:
+        shares.pop()
+    if len(shares) > 1:
         arguments += ["-ts", ",".join(f"{share:g}" for share in shares)]
     if row.get("ot"):
         arguments += ["-ot", ",".join(row["ot"])]

@@ -51,7 +51,7 @@ def planned(row, machine=None):
     states = [0] * len(placement.meta_devices)
     for tensor in (*cache_tensors(model, params), *state_tensors(model, params)):
         buffer_type = cache_buffer_type(placement, params, tensor.layer)
-        if states and tensor.cache in REALLY_ALLOCATED:
+        if states and buffer_type.device is not None and tensor.cache in REALLY_ALLOCATED:
             for i, ne in enumerate(slices(model, tensor.name, tensor.type, tensor.ne, len(states), ())):
                 states[i] += buffer_types.padded_bytes(buffer_types.CPU, tensor.type, ne)
             continue

@@ -85,15 +85,13 @@ def parameters() -> list[tuple[Parameter, Callable[[Any], list[str]]]]:
 def _parameter(option: _Option) -> Parameter:
     name = f"llama_{option.name}"
     if option.metavar is None:
-        decl = option.spellings
-        if option.negated:
-            decl = tuple(
-                f"{a}/{b}" if b else a
-                for a, b in zip(
-                    option.spellings, (*option.negated, *("",) * len(option.spellings)), strict=False
-                )
-            )
-            decl += tuple(f"/{n}" for n in option.negated[len(option.spellings) :])
+        n = max(len(option.spellings), len(option.negated)) if option.negated else 0
+        # Typer pairs spellings with negations one by one: the shorter list repeats its last
+        decl = tuple(
+            f"{option.spellings[min(i, len(option.spellings) - 1)]}/{option.negated[min(i, len(option.negated) - 1)]}"
+            for i in range(n)
+        )
+        decl = decl or option.spellings
         return name, bool, typer.Option(None, *decl, help=option.help, show_default=False)
     kind = list[str] if option.repeat else str
     return name, kind, typer.Option(

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -86,13 +85,14 @@ class Question:
     def machine(self) -> Machine:
         """This machine, or the one described."""
         from budget.machine.describe import describe_machine
-        from budget.machine.file import load_machine
 
         file, gpus = self.values.get("machine"), self.values.get("gpu") or []
         ram, no_gpu = self.values.get("ram"), bool(self.values.get("no_gpu"))
         base = None
         if file is not None:
-            base = load_machine(file)
+            from budget.machine.named import open_machine
+
+            base = open_machine(file)
         elif not ((gpus or no_gpu) and ram):
             from budget.machine.probe import probe_machine
 
@@ -148,10 +148,11 @@ _MODEL = ("model", str, typer.Argument(None, metavar="MODEL", show_default=False
 _ASSUME = ("assume", str, typer.Option(None, "--assume", metavar="ARCH", show_default=False,
            help="Use this architecture's memory rules for a model that budget does not know."))  # fmt: skip
 _MACHINE: tuple[tuple[str, Any, Any], ...] = (
-    ("machine", Path, typer.Option(None, "--machine", metavar="FILE", show_default=False,
-     help="Plan for the machine in FILE (see `budget devices --json`) instead of this one.")),
+    ("machine", str, typer.Option(None, "--machine", metavar="FILE", show_default=False,
+     help="Plan for the machine in FILE (see `budget devices --json`), or for one of the catalogue, such as "
+     "aws:g6e.xlarge.")),
     ("gpu", list[str], typer.Option(None, "--gpu", metavar="SPEC", show_default=False,
-     help="Plan for this GPU: a size such as 24GiB; repeat for more.")),
+     help="Plan for this GPU: a size such as 24GiB, or a name such as rtx-4090 or '2x rtx-3090'; repeat for more.")),
     ("ram", str, typer.Option(None, "--ram", metavar="SIZE", show_default=False, help="Plan for this much RAM.")),
     ("no_gpu", bool, typer.Option(False, "--no-gpu", help="Plan for the CPU alone.")),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import replace
 
 from budget.errors import MachineError, UnknownAnswerError, UsageError
@@ -50,7 +51,7 @@ def model_devices(settings: Settings, machine: Machine) -> tuple[Device, ...]:
 
 
 def _main_device(main_gpu: int, devices: tuple[Device, ...]) -> Device:
-    """Device number `main_gpu`; where a machine lists only some of its devices, the one with that number in its name."""
+    """Device number `main_gpu`; on a machine that lists only some devices, the one so numbered in its name."""
     if main_gpu < len(devices):
         return devices[main_gpu]
     numbered = [d for d in devices if d.name.partition("[")[0].endswith(str(main_gpu))]
@@ -106,9 +107,28 @@ def meta_device(devices: tuple[Device, ...]) -> Device:
     )
 
 
-def _sum(values: object) -> int | None:
+def meta_parts(devices: tuple[Device, ...]) -> tuple[Device, ...]:
+    """The devices behind the Meta device.
+
+    A machine that lists llama.cpp's own Meta device does not say how many there are: it stands for two equal
+    ones, the fewest that `-sm tensor` splits over.
+    """
+    if len(devices) != 1 or not devices[0].name.startswith("Meta("):
+        return devices
+    whole = devices[0]
+    total, free = _half(whole.total_bytes), _half(whole.free_bytes)
+    return tuple(
+        replace(whole, name=f"{whole.name}:{i}", total_bytes=total, free_bytes=free) for i in range(2)
+    )
+
+
+def _half(size_bytes: int | None) -> int | None:
+    return None if size_bytes is None else size_bytes // 2
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
     total = 0
-    for value in values:  # type: ignore[attr-defined]
+    for value in values:
         if value is None:
             return None
         total += value

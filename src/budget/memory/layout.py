@@ -106,6 +106,8 @@ def lay_out(
     placement = placement or place(model, settings, machine)
     caches = (*cache_tensors(model, params), *state_tensors(model, params))
     compute = compute_buffers(model, params, placement, accounting=accounting, want_live=want_live)
+    if placement.meta_devices and compute.basis == "exact":
+        compute = replace(compute, basis="formula", note="-sm tensor was measured without allocating")
     sums: dict[tuple[str, int | None], Buffer] = {}
 
     def add(name: str, device: int | None, **sizes: int) -> None:

@@ -71,7 +71,8 @@ def place(model: Model, settings: Settings, machine: Machine) -> Placement:
     meta: tuple[Device, ...] = ()
     if settings.split_mode == "tensor" and physical:
         _check_split_tensor(settings, model)
-        used, meta = (devices.meta_device(physical),), physical
+        meta = devices.meta_parts(physical)
+        used = (devices.meta_device(meta),)
         layer_device = devices.layer_devices(replace(settings, tensor_split=()), model, machine, used)
     else:
         layer_device = devices.layer_devices(settings, model, machine, physical)

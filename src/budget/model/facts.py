@@ -14,11 +14,14 @@ MemoryKind = Literal[
 ]  # fmt: skip
 
 
+SwaType = Literal["none", "standard", "chunked", "symmetric"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlidingWindow:
     """How an architecture decides its window and which layers have it (`llama_hparams`, `load_swa_pattern`)."""
 
-    type: Literal["none", "standard", "chunked", "symmetric"]
+    type: SwaType
     window_default: int = 0
     """Window when the header has no key, tokens; 0 means the key decides."""
     window_forced: int = 0
@@ -99,7 +102,7 @@ class Model:
     n_embd_out: int
     n_swa: int
     """Sliding window, tokens; 0 without."""
-    swa_type: Literal["none", "standard", "chunked", "symmetric"]
+    swa_type: SwaType
     is_swa: tuple[bool, ...]
     is_recurrent: tuple[bool, ...]
     has_kv: tuple[bool, ...]

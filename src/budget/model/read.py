@@ -8,7 +8,7 @@ from dataclasses import replace
 from budget.errors import BadModelError, UsageError
 from budget.gguf.header import Array, Header, Scalar, Value
 from budget.model.architectures import ARCHITECTURES, GLM52_INDEXER_TYPES
-from budget.model.facts import Architecture, Model, SlidingWindow
+from budget.model.facts import Architecture, Model, SlidingWindow, SwaType
 
 MAX_LAYERS = 512
 """llama-hparams.h, LLAMA_MAX_LAYERS."""
@@ -294,9 +294,9 @@ def _recurrent(model: Model, arch: Architecture, keys: _Keys) -> tuple[bool, ...
 
 def _window(
     model: Model, arch: Architecture, keys: _Keys, is_recurrent: tuple[bool, ...]
-) -> tuple[int, str, tuple[bool, ...]]:
+) -> tuple[int, SwaType, tuple[bool, ...]]:
     """Window in tokens, its type, and which layers have it."""
-    none = (0, "none", (False,) * model.n_layer_all)
+    none: tuple[int, SwaType, tuple[bool, ...]] = (0, "none", (False,) * model.n_layer_all)
     swa = arch.swa
     if arch.name == "dflash" and keys.integer("hyper_connection.count"):
         # DSpark stages: every layer is windowed (dflash.cpp)

@@ -22,6 +22,17 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return lines
 
 
+def wrap(text: str, width: int = 80) -> list[str]:
+    """`text` in lines of at most `width` columns, later ones indented."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"  {word}" if lines else word)
+    return lines
+
+
 def shortfall_lines(answer: Plan) -> list[str]:
     """What is missing where, one line per device that falls short."""
     return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from budget.planning.fit import DevicePlan, Plan
-from budget.render.plain import shortfall_lines, table
+from budget.render.plain import shortfall_lines, table, wrap
 from budget.units import format_count, format_size
 
 _VERDICT = {"fits": "FITS", "does_not_fit": "DOES NOT FIT", "unknown": "UNKNOWN"}
@@ -17,9 +17,11 @@ def fit_text(answer: Plan, *, name: str, max_ctx: int | None, buffers: bool) -> 
         slots = f", {params.n_seq_max} slots{' sharing it' if params.kv_unified else ''}"
     lines = [
         f"{_VERDICT[answer.verdict]}: {name}",
-        f"{model.architecture}, {model.n_layer} layers, context {format_count(params.n_ctx)} of "
-        f"{format_count(model.n_ctx_train)} trained{slots}, K/V {params.type_k.name}/{params.type_v.name}, "
-        f"flash attention {'on' if answer.layout.compute.flash_attn else 'off'}",
+        *wrap(
+            f"{model.architecture}, {model.n_layer} layers, context {format_count(params.n_ctx)} of "
+            f"{format_count(model.n_ctx_train)} trained{slots}, K/V {params.type_k.name}/{params.type_v.name}, "
+            f"flash attention {'on' if answer.layout.compute.flash_attn else 'off'}",
+        ),
         "",
         *table(
             ["device", "weights", "context", "compute", "other", "needs", "may use", ""],
@@ -29,12 +31,15 @@ def fit_text(answer: Plan, *, name: str, max_ctx: int | None, buffers: bool) -> 
     if buffers:
         lines += ["", *_buffers(answer)]
     if answer.failures:
-        lines += ["", *shortfall_lines(answer)]
+        lines.append("")
+        for line in shortfall_lines(answer):
+            lines += wrap(line)
     if max_ctx is not None:
         lines += ["", f"Largest context that fits: {format_count(max_ctx)} tokens (-c {max_ctx})"]
     elif answer.failures:
         lines += ["", "No context fits."]
-    lines += [f"Note: {note}" for note in (*_basis(answer), *answer.layout.notes, *answer.reasons)]
+    for note in (*_basis(answer), *answer.layout.notes, *answer.reasons):
+        lines += wrap(f"Note: {note}")
     return "\n".join(lines)
 
 
