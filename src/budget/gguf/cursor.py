@@ -14,7 +14,7 @@ from budget.units import MiB
 if TYPE_CHECKING:
     from mmap import mmap
 
-Buffer: TypeAlias = "bytes | memoryview | mmap"
+Buffer: TypeAlias = "bytes | bytearray | memoryview | mmap"
 
 MAX_HEADER_BYTES = 64 * MiB
 """Longest header read: the longest in use are about 15 MiB. Bounds the work a hostile file can ask for."""

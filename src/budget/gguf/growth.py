@@ -25,6 +25,8 @@ _GROWTH_MOST = 0.12
 """Fastest growth believed; real vocabularies have 0.02 to 0.1 (exponent of the mean length in the number read)."""
 _GROWTH_MERGES = 0.02
 """Added for merges, the last long array, where too little costs a request."""
+_MARGIN = 0.06
+"""Added to what is left of an array, since one more request costs more than these bytes."""
 _TENSOR_BYTES = 80
 """A row of the tensor table: 8 + name of 25 + 4 + 2 * 8 + 4 + 8, and some more for long names."""
 _REST_BYTES = 32 * 1024
@@ -75,7 +77,7 @@ def likely_end(
     end = at + _REST_BYTES + n_tensors * _TENSOR_BYTES
     if current is not None:
         left = max(current.likely_bytes() - current.read_bytes, 0)
-        end += left + left // 50
+        end += left + int(left * _MARGIN)
     tokens = current if current is not None and current.key == _TOKENS else whole.get(_TOKENS)
     if tokens is None:
         return end
