@@ -130,6 +130,7 @@ class Attention(Graph):
         *,
         head: int | None = None,
         head_v: int | None = None,
+        head_k: int | None = None,
         n_head: int | None = None,
         n_head_kv: int | None = None,
         reshape: bool = True,
@@ -138,19 +139,20 @@ class Attention(Graph):
         """Projections of `cur`, fused or separate, with biases and scales where the file has them.
 
         Args:
-            head: head size of Q and K, and of V where `head_v` is not given.
+            head: head size of Q, and of K and V where `head_k` and `head_v` are not given.
             reshape: heads become a dimension; False leaves rows (architectures that normalise whole rows).
             clamp: the architecture limits values (`attention.clamp_kqv`).
 
         Source: llama-graph.cpp, `build_qkv`.
         """
         hq = head if head is not None else self.n_embd_head_v
+        hk = head_k if head_k is not None else hq
         hv = head_v if head_v is not None else hq
         nq = n_head if n_head is not None else self.model.n_head[il]
         nk = n_head_kv if n_head_kv is not None else self.model.n_head_kv[il]
         wqkv = self.opt(il, "attn_qkv")
         if wqkv is not None:
-            return self._fused_qkv(il, cur, wqkv, (hq, hv, nq, nk), reshape=reshape, clamp=clamp)
+            return self._fused_qkv(il, cur, wqkv, (hq, hk, hv, nq, nk), reshape=reshape, clamp=clamp)
         out = []
         for name in ("attn_q", "attn_k", "attn_v"):
             t = self.mm(il, name, cur)
@@ -162,7 +164,7 @@ class Attention(Graph):
         if reshape:
             n_tokens = self.n_tokens
             q = self.reshape(q, hq, nq, n_tokens)
-            k = self.reshape(k, hq, nk, n_tokens)
+            k = self.reshape(k, hk, nk, n_tokens)
             v = self.reshape(v, hv, nk, n_tokens)
         return q, k, v
 
@@ -171,12 +173,12 @@ class Attention(Graph):
         il: int,
         cur: Tensor,
         wqkv: Tensor,
-        sizes: tuple[int, int, int, int],
+        sizes: tuple[int, int, int, int, int],
         *,
         reshape: bool,
         clamp: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        hq, hv, nq, nk = sizes
+        hq, hk, hv, nq, nk = sizes
         n_tokens = self.n_tokens
         qkv = self.lora_mm(wqkv, cur, self.s(il, "attn_qkv"), "attn_qkv")
         bias = self.b(il, "attn_qkv")
@@ -189,16 +191,16 @@ class Attention(Graph):
         if reshape and clamp:
             qkv = self.clamp(qkv)
         nb1 = strides(qkv)[1]
-        k_offset, v_offset = 4 * hq * nq, 4 * (hq * nq + hq * nk)
+        k_offset, v_offset = 4 * hq * nq, 4 * (hq * nq + hk * nk)
         if reshape:
             return (
                 self.view_3d(qkv, hq, nq, n_tokens, 4 * hq, nb1, 0),
-                self.view_3d(qkv, hq, nk, n_tokens, 4 * hq, nb1, k_offset),
+                self.view_3d(qkv, hk, nk, n_tokens, 4 * hk, nb1, k_offset),
                 self.view_3d(qkv, hv, nk, n_tokens, 4 * hv, nb1, v_offset),
             )
         return (
             self.cont(self.view_2d(qkv, hq * nq, n_tokens, nb1, 0)),
-            self.cont(self.view_2d(qkv, hq * nk, n_tokens, nb1, k_offset)),
+            self.cont(self.view_2d(qkv, hk * nk, n_tokens, nb1, k_offset)),
             self.cont(self.view_2d(qkv, hv * nk, n_tokens, nb1, v_offset)),
         )
 

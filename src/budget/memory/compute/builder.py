@@ -5,14 +5,14 @@ from __future__ import annotations
 from budget.errors import UnknownAnswerError
 from budget.gguf.types import F32, I32
 from budget.memory.compute.attention import Attention
+from budget.memory.compute.delta_net import DeltaNet
 from budget.memory.compute.ffn import FeedForward
-from budget.memory.compute.recurrent import Recurrent
 from budget.memory.compute.tensor import Tensor
 
 _RANK_SOFT_MAX = frozenset({"qwen3", "qwen3vl"})
 
 
-class Builder(Attention, FeedForward, Recurrent):
+class Builder(Attention, FeedForward, DeltaNet):
     """A compute graph under construction for one architecture."""
 
     def finish(

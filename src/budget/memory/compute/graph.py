@@ -138,6 +138,17 @@ class Graph(Ops):
             raise BadModelError(f"tensor {name}.weight is missing")
         return t
 
+    def named(self, name: str) -> Tensor:
+        """A tensor by its full name, for those that do not end in `.weight`: `named("blk.0.ssm_a")`.
+
+        Raises:
+            BadModelError: the file does not have it.
+        """
+        t = self.weight(name)
+        if t is None:
+            raise BadModelError(f"tensor {name} is missing")
+        return t
+
     def w(self, il: int, name: str) -> Tensor:
         """A weight of block `il` that the architecture cannot do without: `w(il, "attn_norm")`.
 

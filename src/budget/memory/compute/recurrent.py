@@ -106,6 +106,67 @@ class Recurrent(Graph):
         y = self.reshape(y, d_inner, n_t * n_seqs)
         return self.mm(il, "ssm_out", y)
 
+    def mamba1(self, inp: RsInput, cur: Tensor, il: int) -> Tensor:
+        """Source: src/models/mamba-base.cpp, `build_mamba_layer`."""
+        m, n_seqs, n_t = self.model, self.n_seqs, self.n_seq_tokens
+        d_inner, d_state, rank = (
+            m.number("ssm.inner_size"),
+            m.number("ssm.state_size"),
+            m.number("ssm.time_step_rank"),
+        )
+        d_conv = m.number("ssm.conv_kernel")
+        conv_all, ssm_all = self.cache(f"cache_r_l{il}"), self.cache(f"cache_s_l{il}")
+        conv = self.reshape(self.rs(inp, conv_all, (d_conv - 1) * d_inner), d_conv - 1, d_inner, n_seqs)
+        both = self.mm(il, "ssm_in", self.reshape(cur, cur.ne[0], n_t, n_seqs))
+        _, nb1, nb2, _ = strides(both)
+        x = self.view_3d(both, d_inner, n_t, n_seqs, nb1, nb2)
+        z = self.view_3d(both, d_inner, n_t, n_seqs, nb1, nb2, d_inner * 4)
+        x = self.mamba1_conv(il, self.concat(conv, self.transpose(x), 0), conv_all, d_conv, d_inner)
+        mixed = self.mul_mat(self.w(il, "ssm_x"), x)
+        _, nb1, nb2, _ = strides(mixed)
+        dt = self.view_3d(mixed, rank, n_t, n_seqs, nb1, nb2)
+        b = self.view_4d(mixed, d_state, 1, n_t, n_seqs, d_state * 4, nb1, nb2, rank * 4)
+        c = self.view_4d(mixed, d_state, 1, n_t, n_seqs, d_state * 4, nb1, nb2, (rank + d_state) * 4)
+        norms = [self.opt(il, name) for name in ("ssm_dt_norm", "ssm_b_norm", "ssm_c_norm")]
+        if m.key("ssm.dt_b_c_rms") or all(w is not None for w in norms):
+            dt, b, c = (self.norm(t, w, il=il) for t, w in zip((dt, b, c), norms, strict=True))
+        else:
+            dt = self.cont(dt)
+        dt = self.add(self.mul_mat(self.w(il, "ssm_dt"), dt), self.named(f"blk.{il}.ssm_dt.bias"))
+        heads = self.reshape(x, 1, d_inner, n_t, n_seqs)
+        a = self.named(f"blk.{il}.ssm_a")
+        y_ssm = self.scan_once(inp, ssm_all, (d_state, 1, d_inner), heads, dt, a, b, c)
+        y = self.view_3d(y_ssm, d_inner, n_t, n_seqs, d_inner * 4, d_inner * n_t * 4)
+        y = self.add(y, self.mul(x, self.named(f"blk.{il}.ssm_d")))
+        y = self.mm(il, "ssm_out", self.glu(self.cont(z), y, "swiglu"))
+        return self.reshape(y, y.ne[0], n_t * n_seqs)
+
+    def mamba1_conv(self, il: int, conv_x: Tensor, conv_all: Tensor, d_conv: int, channels: int) -> Tensor:
+        """Convolution, bias if any, activation; keeps the last columns."""
+        _, nb1, nb2, _ = strides(conv_x)
+        last = self.view_3d(conv_x, d_conv - 1, channels, self.n_seqs, nb1, nb2, self.n_seq_tokens * 4)
+        self.expand(self.cpy(last, self.view_1d(conv_all, (d_conv - 1) * channels * self.n_seqs)))
+        x = self.ssm_conv(conv_x, self.w(il, "ssm_conv1d"), "ssm_conv")
+        bias = self.b(il, "ssm_conv1d")
+        return self.unary("silu", x if bias is None else self.add(x, bias))
+
+    def scan_once(
+        self, inp: RsInput, ssm_all: Tensor, sizes: tuple[int, int, int], x: Tensor, *src: Tensor
+    ) -> Tensor:
+        """A scan that keeps the last state alone; `sizes` are state, head and heads, `src` is dt, A, B, C."""
+        d_state, head, n_head = sizes
+        size = d_state * head * n_head
+        dt, a, b, c = src
+
+        def scan(states: Tensor, ids: Tensor) -> Tensor:
+            ssm = self.reshape(states, d_state, head, n_head, ssm_all.ne[1])
+            return self.ssm_scan(ssm, x, dt, a, b, c, ids)
+
+        y = self.rs(inp, ssm_all, size, get_rows=scan)
+        new = self.view_1d(y, size * self.n_seqs, nelements(x) * 4)
+        self.expand(self.cpy(new, self.view_1d(ssm_all, size * self.n_seqs)))
+        return y
+
     def _mamba2_conv(self, il: int, conv_x: Tensor, conv_all: Tensor, sizes: tuple[int, int, int]) -> Tensor:
         d_conv, channels, n_t = sizes
         _, nb1, nb2, _ = strides(conv_x)

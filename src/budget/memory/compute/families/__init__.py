@@ -54,6 +54,11 @@ TABLE: dict[str, str] = {
     "deepseek2": "mla:deepseek2",
     "bert": "encoder:bert",
     "mamba2": "state_space:mamba2",
+    "lfm2": "short_conv:lfm2",
+    "lfm2moe": "short_conv:lfm2",
+    "qwen35": "gated_delta:qwen35",
+    "qwen35moe": "gated_delta:qwen35",
+    "qwen3next": "gated_delta:qwen3next",
     "granitehybrid": "state_space:granite_hybrid",
 }
 """`general.architecture` to `module:function`."""
