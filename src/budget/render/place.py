@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
@@ -16,8 +17,8 @@ from budget.units import format_size
 
 _GROUPS = (
     ("experts", ("_exps.", "_chexps.")),
-    ("attention", ("attn", "ssm", "time_mix", "shortconv", "indexer", "cross")),
-    ("ffn", ("ffn", "channel_mix")),
+    ("attention", ("attn", "ssm", "time_mix", "shortconv", "indexer", "cross", "rope_")),
+    ("ffn", ("ffn", "channel_mix", "post_", "layer_output")),
 )
 """Tensor groups by what their names contain; the first that matches wins."""
 
@@ -69,55 +70,57 @@ def place_object(answer: Plan, *, path: str) -> dict[str, Any]:
 
 
 def place_text(answer: Plan, *, name: str) -> str:
-    """A row for each run of layers that look alike."""
+    """A row for each run of layers whose tensors go to the same places, with the sizes of the whole run."""
     layout = answer.layout
     placement = layout.placement
-    rows_by_layer = [_layer_row(answer, il) for il in range(len(placement.layer_device) - 1)]
+    n_layer = len(placement.layer_device) - 1
+    layers = [_layer(answer, il) for il in range(n_layer)]
+    groups = [g for g in (*(g for g, _ in _GROUPS), "other", "cache") if any(g in layer for layer in layers)]
     rows = []
-    for key, group in groupby(enumerate(rows_by_layer), key=lambda item: item[1]):
-        layers = [il for il, _ in group]
-        span = str(layers[0]) if len(layers) == 1 else f"{layers[0]}-{layers[-1]}"
-        rows.append([span, *key])
+    for _, run in groupby(range(n_layer), key=lambda il: {g: layers[il][g][0] for g in layers[il]}):
+        members = list(run)
+        span = str(members[0]) if len(members) == 1 else f"{members[0]}-{members[-1]}"
+        cells = []
+        for group in groups:
+            where = next((layers[il][group][0] for il in members if group in layers[il]), "")
+            size = sum(layers[il][group][1] for il in members if group in layers[il])
+            cells.append(f"{where} {format_size(size)}" if size else "-")
+        rows.append([span, *cells])
+    lines = [name, "", *table(["layers", *groups], rows), ""]
     for tensor_class in ("input", "output"):
         size, where = _sum(p for p in placement.weights if p.tensor_class == tensor_class)
-        rows.insert(
-            0 if tensor_class == "input" else len(rows), [tensor_class, where, format_size(size), "-"]
-        )
-    lines = [
-        name,
-        "",
-        *table(["layer", "buffer", "weights each", "cache each"], [[r[0], *r[1:]] for r in rows]),
-    ]
-    groups: dict[tuple[str, str], int] = {}
-    for placed in placement.weights:
-        key = (group_of(placed), placed.buffer_type.name)
-        groups[key] = groups.get(key, 0) + placed_bytes(placed)
-    lines += [
-        "",
-        *table(["tensors", "buffer", "size"], [[g, b, format_size(s)] for (g, b), s in groups.items()]),
-    ]
+        lines.append(f"{tensor_class}: {where} {format_size(size)}")
     if placement.skipped:
         size = sum(t.nbytes for t in placement.skipped)
-        lines.append(f"Not loaded: {len(placement.skipped)} tensors, {format_size(size)}")
+        lines.append(f"not loaded: {len(placement.skipped)} tensors, {format_size(size)}")
     return "\n".join(lines)
 
 
-def _layer_row(answer: Plan, layer: int) -> tuple[str, str, str]:
+def _layer(answer: Plan, layer: int) -> dict[str, tuple[str, int]]:
+    """Tensor group to where it is and its bytes, the caches being one group; small ones join the largest."""
     layout = answer.layout
-    size, where = _sum(
-        p for p in layout.placement.weights if p.layer == layer and p.tensor_class == "repeating"
-    )
+    members: dict[str, list[PlacedTensor]] = {}
+    for placed in layout.placement.weights:
+        if placed.layer == layer and placed.tensor_class == "repeating":
+            members.setdefault(group_of(placed), []).append(placed)
+    result = {}
+    for group, placed_tensors in members.items():
+        size, where = _sum(placed_tensors)
+        result[group] = (where, size)
     buffer = cache_buffer_type(layout.placement, layout.params, layer)
     cache = sum(padded_bytes(buffer, c.type, c.ne) for c in layout.caches if c.layer == layer)
-    if cache and buffer.name not in where.split("+"):
-        return where, format_size(size), f"{format_size(cache)} on {buffer.name}"
-    return where, format_size(size), format_size(cache) if cache else "-"
+    if cache:
+        result["cache"] = (buffer.name, cache)
+    return result
 
 
-def _sum(placed: Any) -> tuple[int, str]:
+def _sum(placed: Iterable[PlacedTensor]) -> tuple[int, str]:
     total = 0
-    names: dict[str, None] = {}
+    sizes: dict[str, int] = {}
     for p in placed:
-        total += placed_bytes(p)
-        names[p.buffer_type.name] = None
-    return total, "+".join(names) or "-"
+        size = placed_bytes(p)
+        total += size
+        sizes[p.buffer_type.name] = sizes.get(p.buffer_type.name, 0) + size
+    # the loader moves single small tensors that a device cannot use: name a buffer that holds a share worth seeing
+    names = [n for n, size in sizes.items() if size * 100 >= total] or ["-"]
+    return total, "+".join(names)
