@@ -21,7 +21,7 @@ class Flag(NamedTuple):
     negated: tuple[str, ...]
     env: str | None
     setting: str | None
-    """Key of the handler in command_line.py; None where the flag cannot change memory."""
+    """Key in `handlers.HANDLERS`; None where the flag cannot change memory."""
 
 
 _TABLE = """
@@ -108,7 +108,7 @@ sc | s | --grammar | - | - | -
 sc | s | --grammar-file | - | - | -
 sc | s | -j --json-schema | - | - | -
 sc | s | -jf --json-schema-file | - | - | -
-sc | v | -bs --backend-sampling | - | LLAMA_ARG_BACKEND_SAMPLING | -
+sc | v | -bs --backend-sampling | - | LLAMA_ARG_BACKEND_SAMPLING | backend_sampling
 s | s | --pooling | - | LLAMA_ARG_POOLING | pooling
 sc | s | --rope-scaling | - | LLAMA_ARG_ROPE_SCALING_TYPE | -
 sc | s | --rope-scale | - | LLAMA_ARG_ROPE_SCALE | -
@@ -125,12 +125,13 @@ sc | v | --no-host | - | LLAMA_ARG_NO_HOST | no_host
 sc | s | -ctk --cache-type-k | - | LLAMA_ARG_CACHE_TYPE_K | type_k
 sc | s | -ctv --cache-type-v | - | LLAMA_ARG_CACHE_TYPE_V | type_v
 sc | s | -dt --defrag-thold | - | LLAMA_ARG_DEFRAG_THOLD | -
-s | i | -np --parallel | - | LLAMA_ARG_N_PARALLEL | n_parallel
+sc | i | -np --parallel | - | LLAMA_ARG_N_PARALLEL | n_parallel
 s | b | -cb --cont-batching | -nocb --no-cont-batching | LLAMA_ARG_CONT_BATCHING | -
 sc | s | -mm --mmproj | - | LLAMA_ARG_MMPROJ | mmproj
-sc | s | -mmu --mmproj-url | - | LLAMA_ARG_MMPROJ_URL | mmproj
+sc | s | -mmu --mmproj-url | - | LLAMA_ARG_MMPROJ_URL | mmproj_url
 sc | b | --mmproj-auto | --no-mmproj --no-mmproj-auto | LLAMA_ARG_MMPROJ_AUTO | mmproj_auto
 sc | b | --mmproj-offload | --no-mmproj-offload | LLAMA_ARG_MMPROJ_OFFLOAD | mmproj_offload
+sc | s | -mmdev --mmproj-device | - | MTMD_BACKEND_DEVICE | mmproj_device
 c | s | --image --audio --video | - | - | -
 sc | i | --image-min-tokens | - | LLAMA_ARG_IMAGE_MIN_TOKENS | -
 sc | i | --image-max-tokens | - | LLAMA_ARG_IMAGE_MAX_TOKENS | image_max_tokens
@@ -166,7 +167,7 @@ sc | 2 | --control-vector-layer-range | - | - | -
 s | s | -a --alias | - | LLAMA_ARG_ALIAS | -
 s | s | --tags | - | LLAMA_ARG_TAGS | -
 sc | s | -m --model | - | LLAMA_ARG_MODEL | model
-sc | s | -mu --model-url | - | LLAMA_ARG_MODEL_URL | model
+sc | s | -mu --model-url | - | LLAMA_ARG_MODEL_URL | model_url
 sc | s | -dr --docker-repo | - | LLAMA_ARG_DOCKER_REPO | unsupported
 sc | s | -hf -hfr --hf-repo | - | LLAMA_ARG_HF_REPO | hf_repo
 sc | s | -hff --hf-file | - | LLAMA_ARG_HF_FILE | hf_file
@@ -266,16 +267,16 @@ sc | s | --spec-draft-ngl -ngld --gpu-layers-draft --n-gpu-layers-draft | - | LL
 sc | s | --spec-draft-model -md --model-draft | - | LLAMA_ARG_SPEC_DRAFT_MODEL | model_draft
 sc | s | --spec-type | - | LLAMA_ARG_SPEC_TYPE | spec_type
 sc | i | --spec-ngram-mod-n-min | - | - | -
-sc | i | --spec-ngram-mod-n-max | - | - | -
+sc | i | --spec-ngram-mod-n-max | - | - | spec_ngram_mod_n_max
 sc | i | --spec-ngram-mod-n-match | - | - | -
 sc | i | --spec-ngram-simple-size-n | - | - | -
-sc | i | --spec-ngram-simple-size-m | - | - | -
+sc | i | --spec-ngram-simple-size-m | - | - | spec_ngram_simple_size_m
 sc | i | --spec-ngram-simple-min-hits | - | - | -
 sc | i | --spec-ngram-map-k-size-n | - | - | -
-sc | i | --spec-ngram-map-k-size-m | - | - | -
+sc | i | --spec-ngram-map-k-size-m | - | - | spec_ngram_map_k_size_m
 sc | i | --spec-ngram-map-k-min-hits | - | - | -
 sc | i | --spec-ngram-map-k4v-size-n | - | - | -
-sc | i | --spec-ngram-map-k4v-size-m | - | - | -
+sc | i | --spec-ngram-map-k4v-size-m | - | - | spec_ngram_map_k4v_size_m
 sc | i | --spec-ngram-map-k4v-min-hits | - | - | -
 sc | i | --draft --draft-n --draft-max | - | LLAMA_ARG_DRAFT_MAX | removed
 sc | i | --draft-min --draft-n-min | - | LLAMA_ARG_DRAFT_MIN | removed
@@ -293,14 +294,13 @@ sc | v | --gpt-oss-20b-default | - | - | preset
 sc | v | --gpt-oss-120b-default | - | - | preset
 sc | v | --vision-gemma-4b-default | - | - | preset
 sc | v | --vision-gemma-12b-default | - | - | preset
-sc | s | -mmdev --mmproj-device | - | MTMD_BACKEND_DEVICE | mmproj_device
+sc | v | --spec-default | - | - | spec_default
 """
 
 _OLDER = """
-sc | v | --mmap | - | - | load_mode_mmap
-sc | v | --no-mmap | - | - | load_mode_none
-sc | v | --mlock | - | - | load_mode_mlock
-sc | v | -dio --direct-io | - | - | load_mode_dio
+sc | b | --mmap | --no-mmap | - | older_mmap
+sc | v | --mlock | - | - | older_mlock
+sc | b | -dio --direct-io | -ndio --no-direct-io | - | older_direct_io
 """
 """Spellings that llama.cpp dropped for `--load-mode`, and that people's scripts still hold."""
 
@@ -326,13 +326,17 @@ def flags() -> tuple[Flag, ...]:
     return tuple(result)
 
 
+def flags_of(tool: str) -> tuple[Flag, ...]:
+    """The flags that `llama-server` or `llama-cli` has, in llama.cpp's order."""
+    letter = "c" if tool == "llama-cli" else "s"
+    return tuple(flag for flag in flags() if letter in flag.tools)
+
+
 @cache
 def by_spelling(tool: str) -> dict[str, tuple[Flag, bool]]:
     """Flag and whether this spelling is the positive one, for `llama-server` or `llama-cli`."""
-    letter = "c" if tool == "llama-cli" else "s"
     result: dict[str, tuple[Flag, bool]] = {}
-    for flag in flags():
-        if letter in flag.tools:
-            result.update(dict.fromkeys(flag.spellings, (flag, True)))
-            result.update(dict.fromkeys(flag.negated, (flag, False)))
+    for flag in flags_of(tool):
+        result.update(dict.fromkeys(flag.spellings, (flag, True)))
+        result.update(dict.fromkeys(flag.negated, (flag, False)))
     return result

@@ -20,10 +20,17 @@ N_GPU_LAYERS_AUTO = -1
 N_GPU_LAYERS_ALL = -2
 N_CTX_PADDING = 256
 """Cells; llama-context.cpp pads every context to this."""
+N_CTX_MIN_FIT = 4096
+"""Tokens; common.h, `fit_params_min_ctx`."""
+FIT_CTX_FULL = -1
+"""`fit_params_min_ctx` after an explicit `-c 0`: UINT32_MAX in an int32."""
 LLAMA_MAX_SEQ = 256
 """Most sequences of one context (llama-cparams.h)."""
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 """What `-ctk` and `-ctv` accept (common/arg.cpp, `kv_cache_types`)."""
+
+_HAS_ENCODER = frozenset({"t5", "t5encoder", "eagle3", "dflash"})
+"""llama-model.cpp, `llama_model_has_encoder`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +82,8 @@ class Settings:
     """Embedding or reranking mode: every token of a batch may be an output."""
     pooling: str | None = None
     """`none mean cls last rank`; None takes the model's own."""
+    backend_sampling: bool = False
+    """Sampling runs on the device: the output buffer also holds sampled values."""
     n_rs_seq: int = 0
     """Recurrent states kept per sequence for rollback (set by speculative decoding)."""
     load_mtp: bool = False
@@ -82,6 +91,14 @@ class Settings:
     spec_type: tuple[str, ...] = ()
     spec_draft_n_max: int = 3
     """Draft tokens per step (common.h, `common_params_speculative_draft::n_max`)."""
+    spec_ngram_mod_n_max: int = 64
+    """Draft tokens per step of `ngram-mod`."""
+    spec_ngram_simple_size_m: int = 48
+    """Draft tokens per step of `ngram-simple`."""
+    spec_ngram_map_k_size_m: int = 48
+    """Draft tokens per step of `ngram-map-k`."""
+    spec_ngram_map_k4v_size_m: int = 48
+    """Draft tokens per step of `ngram-map-k4v`."""
     model_draft: str | None = None
     draft_n_gpu_layers: int = N_GPU_LAYERS_AUTO
     draft_devices: tuple[str, ...] | None = None
@@ -89,8 +106,12 @@ class Settings:
     draft_type_v: str = "f16"
     draft_tensor_buft_overrides: tuple[tuple[str, str], ...] = ()
     mmproj: str | None = None
+    """Path or address of the multimodal projector."""
+    mmproj_auto: bool = True
+    """A projector that lies in the repository of `-hf` is loaded too (`--no-mmproj` turns it off)."""
     mmproj_offload: bool = True
     mmproj_device: str | None = None
+    """None takes the first of `devices`, see `mmproj_placement`."""
     image_max_tokens: int | None = None
     lora: tuple[str, ...] = ()
     control_vector: tuple[str, ...] = ()
@@ -101,7 +122,9 @@ class Settings:
     fit: bool = True
     """llama.cpp may change unset settings so that they fit (`--fit`)."""
     fit_target_mib: tuple[int, ...] = (1024,)
-    fit_ctx: int = 4096
+    """Margin per device, MiB; one value holds for all, and devices after the last of several keep 1024."""
+    fit_ctx: int = N_CTX_MIN_FIT
+    """Least context that `--fit` may choose, tokens; -1 (also by an explicit `-c 0`) forbids a smaller one."""
     rpc: tuple[str, ...] = ()
     """RPC servers, `host:port`."""
     override_kv: tuple[tuple[str, str], ...] = ()
@@ -149,14 +172,13 @@ def resolve(settings: Settings, model: Model) -> ContextParams:
     llamacpp-memory rules 3.1 and 6.5.
     """
     n_parallel, kv_unified = _slots(settings)
-    n_ctx = settings.n_ctx
-    if n_ctx == 0 and settings.kv_unified_per_slot:
-        n_ctx = n_parallel * settings.kv_unified_per_slot
-    n_ctx = n_ctx or model.n_ctx_train
+    n_ctx = _n_ctx(settings, model, n_parallel)
     n_batch = settings.n_batch
     if settings.embedding and n_batch > settings.n_ubatch:
         n_batch = settings.n_ubatch  # server.cpp: an embedding must be one micro-batch
     n_batch_param = n_batch
+    if n_batch == 0:
+        raise UsageError("a batch of 0 tokens; llama.cpp refuses this", hint="set -b and -ub to 1 or more")
     if model.causal_attn:
         n_batch = min(n_ctx, n_batch)
     n_ubatch = min(n_batch, settings.n_ubatch or n_batch_param)
@@ -201,17 +223,59 @@ def _slots(settings: Settings) -> tuple[int, bool]:
     return n_parallel, bool(kv_unified)
 
 
+def _n_ctx(settings: Settings, model: Model, n_parallel: int) -> int:
+    """Total context before padding, tokens."""
+    n_ctx = settings.n_ctx
+    if n_ctx == 0 and settings.kv_unified_per_slot > 0 and settings.fit_ctx != FIT_CTX_FULL:
+        n_ctx = n_parallel * settings.kv_unified_per_slot
+    n_ctx = n_ctx or model.n_ctx_train
+    if n_ctx == 0:
+        raise UsageError("the model names no context length", hint="give one with -c")
+    return n_ctx
+
+
 def _flash_attn(settings: Settings, model: Model) -> FlashAttn:
+    """The parameter after llama_init_from_model, which still may be `auto`."""
     if model.flash_attn_forced_off:
         return "off"
+    if settings.split_mode == "tensor" and settings.flash_attn == "off":
+        raise UsageError("-sm tensor needs flash attention, and it is off", hint="leave -fa off away")
     if settings.flash_attn == "auto" and settings.split_mode == "tensor":
         return "on"
     return settings.flash_attn
 
 
+def n_draft_max(settings: Settings) -> int:
+    """Most tokens that speculation drafts for one sequence in one step.
+
+    Source: speculative.cpp, `common_speculative_n_max`.
+    """
+    ngram = {
+        "none": 0,
+        "ngram-simple": settings.spec_ngram_simple_size_m,
+        "ngram-map-k": settings.spec_ngram_map_k_size_m,
+        "ngram-map-k4v": settings.spec_ngram_map_k4v_size_m,
+        "ngram-mod": settings.spec_ngram_mod_n_max,
+        "ngram-cache": 8,
+    }
+    return max((ngram.get(kind, settings.spec_draft_n_max) for kind in settings.spec_type), default=0)
+
+
 def _n_outputs_max(settings: Settings, model: Model, n_parallel: int, n_batch: int) -> int:
-    """Most output rows of a batch: server.cpp for llama-server, else every token of the batch."""
-    if settings.tool != "llama-server" or settings.embedding or model.is_encoder:
+    """Most output rows of a batch: server-context.cpp, `server_output_limits`; elsewhere every token."""
+    pooled = settings.pooling not in (None, "none")
+    if settings.tool != "llama-server" or settings.embedding or pooled:
         return n_batch
-    n_draft = settings.spec_draft_n_max if settings.spec_type or settings.model_draft else 0
-    return min(n_batch, n_parallel * (1 + n_draft))
+    if model.architecture in _HAS_ENCODER:
+        return n_batch
+    return max(1, min(n_batch, n_parallel * (1 + n_draft_max(settings))))
+
+
+def mmproj_placement(settings: Settings) -> tuple[bool, str | None]:
+    """Whether the projector goes to a device, and to which; None is llama.cpp's choice.
+
+    Source: arg.cpp, after the arguments are read: `-mmdev` follows `-dev`.
+    """
+    if not settings.mmproj_offload or settings.mmproj_device is not None or settings.devices is None:
+        return settings.mmproj_offload, settings.mmproj_device
+    return (True, settings.devices[0]) if settings.devices else (False, None)
