@@ -1,0 +1,11 @@
+"""Being written."""
+
+from __future__ import annotations
+
+from budget.errors import UnknownAnswerError
+from budget.memory.compute.builder import Builder
+
+
+def minimax_m3(g: Builder) -> None:
+    """Source: src/models."""
+    raise UnknownAnswerError(f"{g.arch} is not modelled yet")
