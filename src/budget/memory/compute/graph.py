@@ -51,12 +51,8 @@ class Stage:
     n_seqs: int
     n_outputs: int
     flash_attn: bool
-    fused_gdn_ar: bool = True
-    """The gated delta net runs as one operation for single tokens."""
-    fused_gdn_ch: bool = True
-    """... and for chunks of tokens."""
     fused_lid: bool = True
-    """The lightning indexer runs as one operation."""
+    """The lightning indexer runs as one operation; llama.cpp never turns it off."""
     fused_hc_pre: bool = True
     """DeepSeek V4's hyper-connections run as one operation each."""
     fused_hc_comb: bool = True
@@ -91,7 +87,7 @@ class Graph(Ops):
         self.fattn: list[tuple[Tensor, int]] = []
         """Flash attention nodes with their layer, for the probe."""
         self.fused: dict[str, list[tuple[Tensor, int]]] = {}
-        """Other fused nodes by the name of their probe: `gdn_ar gdn_ch lid hc_pre hc_comb hc_post`."""
+        """Other fused nodes by the name of their probe: `hc_pre hc_comb hc_post`."""
         self.alibi = False
         """Attention has an ALiBi bias (`hparams.f_max_alibi_bias`)."""
         self.attn_soft_cap = False
@@ -101,10 +97,14 @@ class Graph(Ops):
         self.t_embd: Tensor | None = None
         self.t_logits: Tensor | None = None
         self.t_h_nextn: Tensor | None = None
+        self.t_inp_embd: Tensor | None = None
+        """The embedded tokens as they are before they are scaled (deepstack inputs stand behind them)."""
+        self.alias: dict[int, int] = {}
+        """Layers that run the weights of another block; their caches are their own."""
         self._leaves: dict[str, Tensor] = {}
 
     def add_fused(self, probe: str, t: Tensor, il: int) -> None:
-        """Note a node of `gdn_ar gdn_ch lid hc_pre hc_comb hc_post` (`add_fused_node`)."""
+        """Note a node of `hc_pre hc_comb hc_post` (`add_fused_node`)."""
         self.fused.setdefault(probe, []).append((t, il))
 
     # --- weights
@@ -155,22 +155,22 @@ class Graph(Ops):
         Raises:
             BadModelError: the file does not have it.
         """
-        t = self.weight(f"blk.{il}.{name}.weight")
+        t = self.opt(il, name)
         if t is None:
-            raise BadModelError(f"tensor blk.{il}.{name}.weight is missing")
+            raise BadModelError(f"tensor blk.{self.alias.get(il, il)}.{name}.weight is missing")
         return t
 
     def opt(self, il: int, name: str) -> Tensor | None:
         """A weight of block `il`, or None."""
-        return self.weight(f"blk.{il}.{name}.weight")
+        return self.weight(f"blk.{self.alias.get(il, il)}.{name}.weight")
 
     def b(self, il: int, name: str) -> Tensor | None:
         """A bias of block `il`, or None."""
-        return self.weight(f"blk.{il}.{name}.bias")
+        return self.weight(f"blk.{self.alias.get(il, il)}.{name}.bias")
 
     def s(self, il: int, name: str) -> Tensor | None:
         """A scale of block `il` (per-tensor scale of NVFP4 files), or None."""
-        return self.weight(f"blk.{il}.{name}.scale")
+        return self.weight(f"blk.{self.alias.get(il, il)}.{name}.scale")
 
     def output(self) -> Tensor:
         """The matrix that makes logits: `output.weight`, or the tied copy of the embedding."""
@@ -295,12 +295,16 @@ class Graph(Ops):
         self.expand(self.input(F32, n_embd_inp, self.n_tokens, name="inp_embd"))
         if n_embd_inp != self.n_embd:
             cur = self.view_2d(cur, self.n_embd, self.n_tokens, 4 * n_embd_inp)
+        self.t_inp_embd = cur
         if scale:
             cur = self.scale(cur if cur.nb is None else self.cont(cur), "embd")
         return self.expand(cur)
 
     def n_embd_inp(self) -> int:
         """Source: llama-hparams.cpp, `n_embd_inp`: deepstack inputs stand beside the embedding."""
+        if self.arch == "granite":  # models/granite.cpp counts the inputs that its layers name
+            mapping = self.model.array("deepstack_mapping") or ()
+            return self.n_embd * (1 + len({i for i in mapping if isinstance(i, int) and i >= 0}))
         return self.n_embd * (1 + self.model.number("n_deepstack_layers"))
 
     def inp_pos(self, n_per_token: int = 1) -> Tensor:

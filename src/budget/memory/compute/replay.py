@@ -27,10 +27,11 @@ from budget.units import round_up
 Accounting = Literal["real", "fit"]
 ONE_SEQUENCE_LAST = frozenset({"kimi-linear", "minimax-01"})
 """Architectures whose third reservation is for one sequence (llama-context.cpp, TAG_RESERVE_DIAG_DECAY)."""
-FUSED_PROBES = (
-    ("gdn_ar", 1), ("gdn_ch", 16), ("lid", 1), ("hc_pre", 1), ("hc_comb", 1), ("hc_post", 1),
-)  # fmt: skip
-"""Fused operations in the order they are settled, with the tokens per sequence of the probe (llama-context.cpp)."""
+FUSED_PROBES = (("hc_pre", 1), ("hc_comb", 1), ("hc_post", 1))
+"""Fused operations in the order they are settled, with the tokens per sequence of the probe.
+
+Source: llama-context.cpp; the constructor leaves gated delta nets and the lightning indexer fused, unprobed.
+"""
 SMALL_BATCH = 32
 """Below this many tokens the reservation for token generation can need more than the one for prompts."""
 
@@ -322,9 +323,13 @@ def _alive(schedule: Schedule, allocator: DynAllocator) -> tuple[LiveTensor, ...
 
 
 def _basis(plan: Plan) -> Literal["exact", "formula", "estimate"]:
+    if plan.shared.model.architecture in families.UNCHECKED:
+        return "formula"
     return "exact" if all(b.exact == "exact" for b in plan.backends) else "formula"
 
 
 def _note(plan: Plan) -> str | None:
+    if plan.shared.model.architecture in families.UNCHECKED:
+        return f"the graph of {plan.shared.model.architecture} was never compared with a measurement"
     inexact = [b.name for b in plan.backends if b.exact != "exact"]
     return f"the rules of {', '.join(inexact)} are not modelled in full" if inexact else None

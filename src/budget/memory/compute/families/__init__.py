@@ -11,7 +11,8 @@ graph constructor in llama.cpp's src/models/<name>.cpp call by call, with the he
     g.ffn(il, x, "silu"), g.moe(il, x, ...)                             feed-forward
     g.rs_inp(), g.rs(inp, states, size), g.mamba2(inp, x, il)           recurrent layers
     g.cache("cache_r_l0")                                               a tensor of the context's memory
-    g.add_fused("gdn_ch", t, il), g.stage.fused_gdn_ch                  nodes that llama.cpp probes for
+    g.delta_conv(inp, ..), g.delta_net(q, k, v, ..)                     gated delta nets
+    g.add_fused("hc_pre", t, il), g.stage.fused_hc_pre                  nodes that llama.cpp probes for
     g.select_rows(il, out_ids, a, b)                                    rows of the last layer
     g.finish(g.head_norm(x))                                            norm, logits
 
@@ -71,6 +72,9 @@ TABLE: dict[str, str] = {
     "granitehybrid": "state_space:granite_hybrid",
 }
 """`general.architecture` to `module:function`."""
+
+UNCHECKED: frozenset[str] = frozenset()
+"""Architectures whose graph follows the source, but was never compared with a measurement: basis `formula`."""
 
 
 def builder(model: Model) -> Build | None:

@@ -100,9 +100,9 @@ def _linear(g: Builder, rs: RsInput, il: int, cur: Tensor, *, next_: bool) -> Te
     k = g.view_4d(mixed, head_k, n_k, n_t, n_seqs, head_k * 4, row, seq, head_k * n_k * 4)
     v = g.view_4d(mixed, head_v, n_v, n_t, n_seqs, head_v * 4, row, seq, 2 * head_k * n_k * 4)
     q, k = g.scale(g.rms_norm(q)), g.scale(g.rms_norm(k))
-    if n_k != n_v:
-        q, k = (_more_heads(g, t, n_v, next_=next_) for t in (q, k))
-    out = g.delta_net(q, k, v, decay, beta, state, state_all, il)
+    if n_k != n_v and next_:  # elsewhere the operation broadcasts
+        q, k = (_more_heads(g, t, n_v) for t in (q, k))
+    out = g.delta_net(q, k, v, decay, beta, state, state_all)
     z = g.reshape(z, head_v, n_v, n_t, n_seqs)
     out = g.mul(g.norm_w(out, il, "ssm_norm"), g.unary("silu", z))
     out = g.reshape(out, head_v * n_v, n_t, n_seqs)
@@ -110,15 +110,11 @@ def _linear(g: Builder, rs: RsInput, il: int, cur: Tensor, *, next_: bool) -> Te
     return g.reshape(cur, g.n_embd, n_t * n_seqs)
 
 
-def _more_heads(g: Builder, t: Tensor, n_v: int, *, next_: bool) -> Tensor:
+def _more_heads(g: Builder, t: Tensor, n_v: int) -> Tensor:
     """As many heads as the values have."""
     head, n_k, n_t, n_seqs = t.ne
-    if next_:
-        flat = g.reshape(t, head, 1, n_k, n_t * n_seqs)
-        return g.reshape(g.repeat(flat, head, n_v // n_k, n_k, n_t * n_seqs), head, n_v, n_t, n_seqs)
-    if g.stage.fused_gdn_ar and g.stage.fused_gdn_ch:
-        return t  # the fused operation broadcasts
-    return g.repeat(t, head, n_v, n_t, n_seqs)
+    flat = g.reshape(t, head, 1, n_k, n_t * n_seqs)
+    return g.reshape(g.repeat(flat, head, n_v // n_k, n_k, n_t * n_seqs), head, n_v, n_t, n_seqs)
 
 
 def _next_qkvz(g: Builder, il: int, cur: Tensor, sizes: tuple[int, int, int, int]) -> tuple[Tensor, Tensor]:
