@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from budget.errors import UnknownAnswerError
 from budget.gguf.types import F32, I32
 from budget.memory.compute.attention import Attention
@@ -23,6 +25,8 @@ class Builder(Attention, FeedForward, DeltaNet):
         logit_scale: bool = False,
         head: Tensor | None = None,
         scaled: bool = True,
+        bias: bool = True,
+        then: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         """From the last norm to the logits.
 
@@ -32,17 +36,21 @@ class Builder(Attention, FeedForward, DeltaNet):
             logit_scale: the logits are scaled.
             head: the output matrix where it is not the usual one.
             scaled: the builder passes the scale of NVFP4 files.
+            bias: the builder adds the bias that the file may have.
+            then: what the builder does with the logits at last.
         """
         self.t_embd = cur
         scale = self.weight("output.scale") if scaled else None
         cur = self.lora_mm(head if head is not None else self.output(), cur, scale, "result_output")
-        bias = self.weight("output.bias")
-        if bias is not None:
-            cur = self.add(cur, bias, "result_output")
+        b = self.weight("output.bias") if bias else None
+        if b is not None:
+            cur = self.add(cur, b, "result_output")
         if logit_scale:
             cur = self.scale(cur, "result_output")
         if softcap:
             cur = self.scale(self.unary("tanh", self.scale(cur)), "result_output")
+        if then is not None:
+            cur = then(cur)
         self.t_logits = cur
         self.expand(cur)
 

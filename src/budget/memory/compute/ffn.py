@@ -33,6 +33,7 @@ class FeedForward(Graph):
         down: str = "ffn_down",
         parallel: bool = True,
         scales: bool = False,
+        biases: bool = True,
         act_scale: Tensor | None = None,
         n_layer_arg: int | None = None,
     ) -> Tensor:
@@ -43,22 +44,25 @@ class FeedForward(Graph):
             up, gate, down: names in block `il`; empty where the builder passes none.
             parallel: the gate works on the input (LLM_FFN_PAR), not on the output of `up` (LLM_FFN_SEQ).
             scales: the builder passes the scales of NVFP4 files.
+            biases: the builder passes the biases that the file may have.
             n_layer_arg: the layer number the builder passes, where it is not `il`.
         """
         w_up = self.opt(il, up) if up else None
         w_gate = self.opt(il, gate) if gate else None
-        tmp = cur if w_up is None else self._ffn_mm(il, up, w_up, cur, scales=scales)
+        tmp = cur if w_up is None else self._ffn_mm(il, up, w_up, cur, scales=scales, biases=biases)
         x = cur if parallel else tmp
-        cur = tmp if w_gate is None else self._ffn_mm(il, gate, w_gate, x, scales=scales)
+        cur = tmp if w_gate is None else self._ffn_mm(il, gate, w_gate, x, scales=scales, biases=biases)
         limit = self._limit("shexp", il if n_layer_arg is None else n_layer_arg)
         gated = w_gate is not None and parallel
         cur = self._activate(act, cur, tmp, gated=gated, act_scale=act_scale, limit=limit)
         w_down = self.opt(il, down) if down else None
-        return cur if w_down is None else self._ffn_mm(il, down, w_down, cur, scales=scales)
+        if w_down is None:
+            return cur
+        return self._ffn_mm(il, down, w_down, cur, scales=scales, biases=biases)
 
-    def _ffn_mm(self, il: int, name: str, w: Tensor, x: Tensor, *, scales: bool) -> Tensor:
+    def _ffn_mm(self, il: int, name: str, w: Tensor, x: Tensor, *, scales: bool, biases: bool) -> Tensor:
         t = self.mul_mat(w, x, name)
-        bias = self.b(il, name)
+        bias = self.b(il, name) if biases else None
         if bias is not None:
             t = self.add(t, bias)
         scale = self.s(il, name) if scales else None
