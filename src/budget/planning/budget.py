@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from budget.errors import MachineError, UsageError
 from budget.machine.device import Machine
-from budget.units import parse_size
+from budget.units import MAX_BYTES, parse_size
 
 HOST = "CPU"
 """The host's RAM as a device name; `ram` in a budget means it."""
+HOST_NAMES = ("ram", "cpu", "host")
+"""What users call it."""
 RAM_FRACTION = 0.8
 """Share of available RAM that `auto` gives: the rest covers other programs' growth and the page cache."""
 
@@ -52,25 +55,64 @@ class Budget:
         return self.caps.get(device)
 
 
-def resolve_budget(text: str, machine: Machine) -> Budget:
-    """The budget that `text` means on `machine`.
+Entry = str | int | float | _Unlimited | None
+"""Cap of one device as a user writes it: bytes, a size, `auto`, `unlimited`; None and infinity are unlimited."""
+BudgetValue = Entry | Mapping[str, "Entry | Sequence[Entry] | Mapping[int, Entry]"] | Budget
+"""A budget from Python: one entry for everything, or a mapping of `ram`, `vram` and device names."""
+
+
+def resolve_budget(
+    value: BudgetValue, machine: Machine, *, unnamed: Literal["auto", "unlimited"] = "auto"
+) -> Budget:
+    """The budget that `value` means on `machine`.
 
     `auto` is 80 % of usable RAM and the free memory of each GPU; `unlimited`; a size is one pool of RAM
-    and VRAM together; a list caps single devices: `ram=64GiB,vram=24GiB:12GiB,CUDA1=auto`. A device that a
-    list does not name is `auto`.
+    and VRAM together; a list caps single devices: `ram=64GiB,vram=24GiB:12GiB,CUDA1=auto`. From Python: an
+    integer of bytes is the one pool, None and infinity are `unlimited`, and a mapping caps single devices:
+    `{"ram": "auto", "vram": [24 * GiB, None], "CUDA2": "10GiB"}`, where `vram` is one cap for every GPU, one
+    per GPU in order, or a mapping by GPU number.
+
+    Args:
+        value: text, or the Python values above; a `Budget` is passed through.
+        machine: whose devices are meant; `auto` takes its free memory.
+        unnamed: what a device gets that a list or mapping does not name.
 
     Raises:
-        UsageError: text that means nothing.
+        UsageError: a value that means nothing, quoted whole.
         MachineError: a device that is not there.
     """
-    stripped = text.strip()
-    if stripped == "unlimited":
-        return Budget(mode="unlimited", text=text)
-    if stripped == "auto":
-        return _per_device(text, machine, {}, "auto")
-    if "=" not in stripped:
-        return Budget(mode="combined", text=text, combined_bytes=_size(stripped, text))
-    return _per_device(text, machine, _entries(stripped, machine), "per_device")
+    if isinstance(value, Budget):
+        return value
+    if isinstance(value, Mapping):
+        return _per_device(str(dict(value)), machine, _mapped(value, machine), "per_device", unnamed)
+    text = value.strip() if isinstance(value, str) else str(value)
+    if isinstance(value, str) and "=" in text:
+        return _per_device(value, machine, _entries(text, machine), "per_device", unnamed)
+    if value == "auto" or text == "auto":
+        return _per_device(text, machine, {}, "auto", unnamed)
+    cap = _entry_bytes(value, text)
+    if cap is UNLIMITED:
+        return Budget(mode="unlimited", text="unlimited" if value is None else text)
+    return Budget(mode="combined", text=text, combined_bytes=cap)  # type: ignore[arg-type]
+
+
+def _entry_bytes(value: Entry, text: str) -> int | _Unlimited:
+    """Bytes of one entry, or UNLIMITED.
+
+    Raises:
+        UsageError: a negative number, a fraction of a byte, or text that is no size.
+    """
+    if value is None or value is UNLIMITED or value == math.inf:
+        return UNLIMITED
+    if isinstance(value, str):
+        stripped = value.strip()
+        return UNLIMITED if stripped == "unlimited" else _size(stripped, text)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_BYTES:
+        raise UsageError(
+            f"budget {text}: {value!r} is no number of bytes",
+            hint="give whole bytes from 0 on, a size such as '24GiB', 'auto', 'unlimited' or None",
+        )
+    return value
 
 
 def _size(value: str, text: str) -> int:
@@ -83,11 +125,11 @@ def _size(value: str, text: str) -> int:
         ) from e
 
 
-def _entries(text: str, machine: Machine) -> dict[str, str]:
+def _entries(text: str, machine: Machine) -> dict[str, Entry]:
     """Device name to the text of its cap."""
     names = {d.name.lower(): d.name for d in machine.devices}
     gpus = [d.name for d in machine.devices if d.kind in ("gpu", "igpu")]
-    entries: dict[str, str] = {}
+    entries: dict[str, Entry] = {}
     for part in text.split(","):
         key, sep, value = part.partition("=")
         key, value = key.strip().lower(), value.strip()
@@ -95,20 +137,68 @@ def _entries(text: str, machine: Machine) -> dict[str, str]:
             raise UsageError(
                 f"--budget {text!r}: {part!r} is no DEVICE=SIZE", hint="such as vram=24GiB or CUDA0=10GiB"
             )
-        if key in ("ram", "cpu", "host"):
+        if key in HOST_NAMES:
             targets = {HOST: value}
         elif key == "vram":
             targets = _vram(value, gpus, text)
         elif key in names:
             targets = {names[key]: value}
         else:
-            there = ", ".join(["ram", "vram", *names.values()])
-            raise MachineError(f"--budget {text!r}: no device {key!r}", hint=f"devices here: {there}")
+            raise _no_device(text, key, machine)
         for name, target in targets.items():
             if name in entries:
                 raise UsageError(f"--budget {text!r}: {name} is capped twice")
             entries[name] = target
     return entries
+
+
+def _mapped(value: Mapping[str, object], machine: Machine) -> dict[str, Entry]:
+    """Device name to its cap, from Python values."""
+    text = str(dict(value))
+    names = {d.name.lower(): d.name for d in machine.devices}
+    gpus = [d.name for d in machine.devices if d.kind in ("gpu", "igpu")]
+    entries: dict[str, Entry] = {}
+    for key, cap in value.items():
+        name = str(key).lower()
+        if name in HOST_NAMES:
+            entries[HOST] = cap  # type: ignore[assignment]
+        elif name == "vram":
+            entries |= _mapped_vram(cap, gpus, text)
+        elif name in names:
+            entries[names[name]] = cap  # type: ignore[assignment]
+        else:
+            raise _no_device(text, str(key), machine)
+    return entries
+
+
+def _mapped_vram(cap: object, gpus: list[str], text: str) -> dict[str, Entry]:
+    if isinstance(cap, Mapping):
+        try:
+            numbered = {int(i): entry for i, entry in cap.items()}
+        except (TypeError, ValueError) as e:
+            raise UsageError(f"budget {text}: vram is keyed by GPU number: {e}") from e
+    elif isinstance(cap, Sequence) and not isinstance(cap, str):
+        numbered = dict(enumerate(cap))
+    else:
+        return dict.fromkeys(gpus, cap)  # type: ignore[arg-type]
+    for i in numbered:
+        if not 0 <= i < len(gpus):
+            raise MachineError(
+                f"budget {text}: there is no GPU {i}",
+                hint=f"GPUs here: {', '.join(gpus) or 'none'}, numbered from 0",
+            )
+    return {gpus[i]: entry for i, entry in numbered.items()}
+
+
+def _no_device(text: str, key: str, machine: Machine) -> MachineError:
+    from difflib import get_close_matches
+
+    there = ["ram", "vram", *(d.name for d in machine.devices)]
+    near = get_close_matches(key.lower(), [name.lower() for name in there], n=1)
+    meant = f"did you mean {next(n for n in there if n.lower() == near[0])}? " if near else ""
+    return MachineError(
+        f"budget {text!r}: no device {key!r}", hint=f"{meant}Devices here: {', '.join(there)}"
+    )
 
 
 def _vram(value: str, gpus: list[str], text: str) -> dict[str, str]:
@@ -123,7 +213,9 @@ def _vram(value: str, gpus: list[str], text: str) -> dict[str, str]:
     return dict(zip(gpus, shares, strict=False))
 
 
-def _per_device(text: str, machine: Machine, entries: dict[str, str], mode: Mode) -> Budget:
+def _per_device(
+    text: str, machine: Machine, entries: dict[str, Entry], mode: Mode, unnamed: Literal["auto", "unlimited"]
+) -> Budget:
     caps: dict[str, Cap] = {}
     sources: dict[str, str] = {}
     available = machine.host.ram_available_bytes
@@ -134,11 +226,10 @@ def _per_device(text: str, machine: Machine, entries: dict[str, str], mode: Mode
             automatic[device.name] = device.free_bytes
             origin[device.name] = "free memory"
     for name, cap in automatic.items():
-        entry = entries.get(name, "auto")
-        if entry == "auto":
+        entry = entries.get(name, "auto" if mode == "auto" else unnamed)
+        if isinstance(entry, str) and entry.strip() == "auto":
             caps[name], sources[name] = cap, origin[name]
-        elif entry == "unlimited":
-            caps[name], sources[name] = UNLIMITED, "unlimited"
-        else:
-            caps[name], sources[name] = _size(entry, text), "given"
+            continue
+        caps[name] = _entry_bytes(entry, text)
+        sources[name] = "unlimited" if caps[name] is UNLIMITED else "given"
     return Budget(mode=mode, text=text, caps=caps, sources=sources)

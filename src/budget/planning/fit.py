@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
 from budget.machine.device import Device, Machine
 from budget.memory.layout import HOST, Basis, Layout, lay_out
@@ -12,9 +12,20 @@ from budget.memory.placement import Placement
 from budget.model.facts import Model
 from budget.planning.budget import UNLIMITED, Budget, Cap
 from budget.planning.search import largest
+from budget.planning.usage import Shortfall, Usage, check
 from budget.runtime.settings import N_CTX_PADDING, Settings, resolve
 
+if TYPE_CHECKING:
+    from budget.planning.described import Described
+
+__all__ = [
+    "DevicePlan", "Plan", "Request", "Shortfall", "Verdict", "context_limit", "context_step", "headroom_bytes",
+    "max_context", "plan", "with_context",
+]  # fmt: skip
+
 Verdict = Literal["fits", "does_not_fit", "unknown"]
+N_CTX_UNKNOWN = 1 << 31
+"""Where no trained context is known (a described model), cells: llama.cpp counts them in 32 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +41,12 @@ class Request:
     reserve_bytes: int = 0
     """To be left free on every GPU, and in RAM."""
     accounting: Literal["real", "fit"] = "real"
+    used: Usage = field(default_factory=dict)
+    """What resident models claim already, bytes per device."""
+    reclaim: Usage = field(default_factory=dict)
+    """Bytes per device that come back because this model replaces another."""
+    described: Described | None = None
+    """The numbers of a model without a file; `model` then holds only its dimensions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +65,12 @@ class DevicePlan:
     required_bytes: int
     """Sum of the above."""
     available: Cap
-    """Bytes that may be used, UNLIMITED, or None where it is not known."""
+    """Bytes that may be used beside the residents, UNLIMITED, or None where it is not known."""
     fits: bool | None
     """None where it is not known."""
     basis: dict[str, Basis]
+    resident_bytes: int = 0
+    """What other models claim there, already taken off `available`."""
 
     @property
     def available_bytes(self) -> int | None:
@@ -63,20 +82,6 @@ class DevicePlan:
         """Bytes left, negative where it falls short; None without a cap in bytes."""
         cap = self.available_bytes
         return None if cap is None else cap - self.required_bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shortfall:
-    """A device that must hold more than it may."""
-
-    device: str
-    required_bytes: int
-    available_bytes: int
-
-    @property
-    def short_bytes(self) -> int:
-        """By how much it falls short."""
-        return self.required_bytes - self.available_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +101,11 @@ class Plan:
         """True only for the verdict `fits`."""
         return self.verdict == "fits"
 
+    @property
+    def usage(self) -> dict[str, int]:
+        """What the model claims per device, bytes; what is left free on purpose is not claimed."""
+        return {d.name: d.required_bytes - d.reserve_bytes for d in self.devices}
+
 
 def plan(request: Request, *, placement: Placement | None = None, want_live: bool = False) -> Plan:
     """Plan `request`.
@@ -109,17 +119,25 @@ def plan(request: Request, *, placement: Placement | None = None, want_live: boo
         MachineError: a named device does not exist.
         UnknownAnswerError: a number that the answer needs is not known.
     """
-    layout = lay_out(
-        request.model, request.settings, request.machine, accounting=request.accounting, placement=placement,
-        want_live=want_live,
-    )  # fmt: skip
+    layout = _layout(request, placement, want_live=want_live)
     devices = tuple(_device_plan(request, layout, name, device) for name, device in _plan_devices(layout))
     failures, unknown = _judge(request, devices)
-    reasons = (*_unknown_model(request.model), *unknown)
+    reasons = (*_unknown_model(request, layout), *unknown)
     verdict: Verdict = "does_not_fit" if failures else "unknown" if reasons else "fits"
     return Plan(
         request=request, layout=layout, devices=devices, failures=failures, verdict=verdict, reasons=reasons
     )
+
+
+def _layout(request: Request, placement: Placement | None, *, want_live: bool) -> Layout:
+    if request.described is not None:
+        from budget.planning.described_layout import lay_out_described
+
+        return lay_out_described(request.described, request.model, request.settings, request.machine)
+    return lay_out(
+        request.model, request.settings, request.machine, accounting=request.accounting, placement=placement,
+        want_live=want_live,
+    )  # fmt: skip
 
 
 def _plan_devices(layout: Layout) -> list[tuple[str, Device | None]]:
@@ -130,7 +148,9 @@ def _device_plan(request: Request, layout: Layout, name: str, device: Device | N
     buffers = layout.on(name)
     overhead = _overhead(request, layout, device)
     required = buffers.total_bytes + overhead + request.reserve_bytes
-    cap = request.budget.cap(name)
+    cap, resident = request.budget.cap(name), request.used.get(name, 0)
+    if isinstance(cap, int):
+        cap = max(cap - resident + request.reclaim.get(name, 0), 0)
     fits = None if cap is None else True if cap is UNLIMITED else required <= cap  # type: ignore[operator]
     basis: dict[str, Basis] = {
         "weights": layout.weights_basis,
@@ -151,6 +171,7 @@ def _device_plan(request: Request, layout: Layout, name: str, device: Device | N
         available=cap,
         fits=fits,
         basis=basis,
+        resident_bytes=resident,
     )
 
 
@@ -163,23 +184,19 @@ def _overhead(request: Request, layout: Layout, device: Device | None) -> int:
 
 def _judge(request: Request, devices: tuple[DevicePlan, ...]) -> tuple[tuple[Shortfall, ...], list[str]]:
     """Every device that falls short, and what is not known."""
-    pool = request.budget.combined_bytes
-    if request.budget.mode == "combined" and pool is not None:
-        required = sum(d.required_bytes for d in devices)
-        short = required > pool
-        return (
-            (Shortfall(device="total", required_bytes=required, available_bytes=pool),) if short else ()
-        ), []
-    failures = tuple(
-        Shortfall(device=d.name, required_bytes=d.required_bytes, available_bytes=d.available_bytes)
-        for d in devices
-        if d.fits is False and d.available_bytes is not None
-    )
+    required = {d.name: d.required_bytes for d in devices}
+    failures = check(request.budget, required, request.used, reclaim=request.reclaim)
     unknown = [f"memory of {d.name} is not known" for d in devices if d.fits is None and d.required_bytes]
     return failures, unknown
 
 
-def _unknown_model(model: Model) -> tuple[str, ...]:
+def _unknown_model(request: Request, layout: Layout) -> tuple[str, ...]:
+    model, described = request.model, request.described
+    if described is not None:
+        params = layout.params
+        if params.n_ctx and described.cache_bytes_per_token(params.type_k, params.type_v) is None:
+            return ("what the K/V cache takes per token is not known",)
+        return ()
     if model.arch is None or model.arch.memory == "unsupported":
         return (
             f"architecture {model.architecture} is not known, so its cache and compute buffers are not either",
@@ -192,8 +209,10 @@ def headroom_bytes(answer: Plan) -> int:
 
     Devices without a cap in bytes do not bind.
     """
-    pool = answer.request.budget.combined_bytes
+    request = answer.request
+    pool = request.budget.combined_bytes
     if pool is not None:
+        pool = max(pool - sum(request.used.values()) + sum(request.reclaim.values()), 0)
         return pool - sum(d.required_bytes for d in answer.devices)
     rooms = [d.headroom_bytes for d in answer.devices if d.headroom_bytes is not None]
     return min(rooms) if rooms else 0
@@ -213,7 +232,7 @@ def context_step(request: Request) -> int:
 def context_limit(request: Request) -> int:
     """Largest total context worth asking for, tokens: the trained context for every stream."""
     params = resolve(request.settings, request.model)
-    return request.model.n_ctx_train * params.n_stream
+    return (request.model.n_ctx_train or N_CTX_UNKNOWN) * params.n_stream
 
 
 def max_context(request: Request, *, limit: int | None = None) -> int | None:
@@ -232,7 +251,8 @@ def max_context(request: Request, *, limit: int | None = None) -> int | None:
 
     step = context_step(request)
     limit = max(limit or context_limit(request), step)
-    placement = place(request.model, request.settings, request.machine)
+    described = request.described is not None
+    placement = None if described else place(request.model, request.settings, request.machine)
 
     def room(n_ctx: int) -> int:
         answer = plan(with_context(request, n_ctx), placement=placement)
