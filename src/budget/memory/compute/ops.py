@@ -322,3 +322,10 @@ class Ops:
     def row_bytes(self, t: Tensor, n: int) -> int:
         """Bytes of `n` elements of the type of `t` (`ggml_row_size`)."""
         return row_size(t.type, n)
+
+    # --- sparse attention
+
+    def lightning_indexer(self, q: Tensor, k: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
+        """Scores of all cached tokens: q [size, heads, tokens, streams], k [size, 1, cells, streams]."""
+        ne = (k.ne[2], q.ne[2], 1, q.ne[3])
+        return Tensor("LIGHTNING_INDEXER", F32, ne, [q, k, weights, mask], "indexer_score")
