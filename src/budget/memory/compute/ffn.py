@@ -208,7 +208,7 @@ class FeedForward(Graph):
         else:
             probs = logits
         choice = probs
-        bias = self.weight(f"blk.{il}.{exp_probs}.bias") if exp_probs else None
+        bias = self._selection_bias(il, exp_probs) if exp_probs else None
         if bias is not None:
             choice = self.add(probs, bias, "ffn_moe_probs_biased")
         if self.arch == "llama4":
@@ -232,6 +232,12 @@ class FeedForward(Graph):
             total = self.clamp(self.sum_rows(weights, "ffn_moe_weights_sum"))
             weights = self.reshape(self.div(weights, total), 1, n_used, n_tokens)
         return ids, weights
+
+    def _selection_bias(self, il: int, name: str) -> Tensor | None:
+        """Most architectures call it a bias, hy_v3 gives it no suffix (models/hy-v3.cpp, load_arch_tensors)."""
+        block = f"blk.{self.alias.get(il, il)}.{name}"
+        bias = self.weight(f"{block}.bias")
+        return bias if bias is not None else self.weight(block)
 
     def _mask_groups(self, choice: Tensor, n_expert: int, n_groups: int, n_tokens: int) -> Tensor:
         """Only the best groups of experts stay eligible (DeepSeek V3)."""
