@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from budget.memory.compute.builder import Builder
+from budget.memory.compute.families.layers import normed_heads
 from budget.memory.compute.tensor import Tensor
 
 
@@ -34,6 +35,20 @@ def gemma3(g: Builder) -> None:
         cur = g.attn(inp, il, g.scale(q), k, v, wo_bias=False)
         x = _second_half(g, il, cur, x, out_ids)
     g.finish(g.head_norm(x), softcap=bool(g.model.key("final_logit_softcapping")))
+
+
+def gemma_embedding(g: Builder) -> None:
+    """Source: src/models/gemma-embedding.cpp: the encoder."""
+    x = g.scale(g.inp_embd(), "inp_scaled")
+    pos = g.inp_pos()
+    inp = g.attn_inp_no_cache()
+    out_ids = g.inp_out_ids()
+    for il in range(g.n_layer):
+        q, k, v = normed_heads(g, il, g.norm_w(x, il, "attn_norm"), head=g.n_embd_head_k)
+        q, k = g.rope(q, pos), g.rope(k, pos)
+        cur = g.attn(inp, il, g.scale(q), k, v, wo_bias=False)
+        x = _second_half(g, il, cur, x, out_ids)
+    g.finish_embedding(g.head_norm(x))
 
 
 def _second_half(g: Builder, il: int, cur: Tensor, x: Tensor, out_ids: Tensor) -> Tensor:
