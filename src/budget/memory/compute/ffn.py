@@ -313,7 +313,7 @@ class FeedForward(Graph):
         """`beta tanh(gate / beta) sigmoid(gate) . lb tanh(up / lb)` (kimi-k3)."""
         act = self.scale(self.unary("tanh", self.scale(gate)))
         act = self.mul(act, self.unary("sigmoid", gate))
-        limit = self.model.key("situ_linear_beta")
+        limit = self.model.key("activation.situ_linear_beta")
         if isinstance(limit, int | float) and limit > 0:
             up = self.scale(self.unary("tanh", self.scale(up)))
         return self.mul(act, up)

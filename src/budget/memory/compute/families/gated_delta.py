@@ -54,12 +54,12 @@ def moe_with_gated_expert(g: Builder, il: int, cur: Tensor) -> Tensor:
     return g.add(routed, g.mul(shared, gate))
 
 
-def _gated_attention(
-    g: Builder, inp: AttnInput, il: int, cur: Tensor, pos: Tensor, *, next_: bool
-) -> Tensor:
+def _gated_attention(g: Builder, inp: AttnInput, il: int, cur: Tensor, pos: Tensor, *, next_: bool) -> Tensor:
     """One projection makes queries and gates; the gate works on the result of attention."""
     head, n_head, n_kv, n_tokens = g.n_embd_head_v, g.n_head, g.n_head_kv, g.n_tokens
-    both, k, v = g.qkv(il, cur, head=2 * head, head_k=head, head_v=head, n_head=n_head, n_head_kv=n_kv, reshape=False)
+    both, k, v = g.qkv(
+        il, cur, head=2 * head, head_k=head, head_v=head, n_head=n_head, n_head_kv=n_kv, reshape=False
+    )
     if next_:
         both = g.reshape(both, 2 * head, n_head, n_tokens)
     row = 2 * head * 4

@@ -52,7 +52,7 @@ def minicpm3(g: Builder) -> None:
 
 def dense_or_experts(
     g: Builder, il: int, cur: Tensor, *, gating: str = "sigmoid", act: str = "silu", scales: bool = False,
-    merged: bool = True,
+    merged: bool = True, norm_w: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """The feed-forward block of the DeepSeek kind: dense first, then experts beside a shared one.
 
@@ -60,6 +60,7 @@ def dense_or_experts(
         gating: what holds where the header does not say.
         scales: the builder passes the scales of NVFP4 files.
         merged: the builder passes merged gate and up experts.
+        norm_w: whether weights are normalised where it is not the header that says.
     """
     if il < g.model.number("leading_dense_block_count"):
         return g.ffn(il, cur, act, scales=scales)
@@ -67,7 +68,7 @@ def dense_or_experts(
         il,
         cur,
         act=act,
-        norm_w=bool(g.model.key("expert_weights_norm")),
+        norm_w=bool(g.model.key("expert_weights_norm")) if norm_w is None else norm_w,
         gating=expert_gating(g, gating),
         exp_probs="exp_probs_b",
         gate_up="ffn_gate_up_exps" if merged else "",
@@ -114,12 +115,18 @@ def latent_attention(
     inp: AttnInput,
     il: int,
     cur: Tensor,
-    pos: Tensor,
+    pos: Tensor | None,
     scale: Tensor | None,
     *,
     factors: Tensor | None = None,
+    wo_name: str = "attn_output",
 ) -> Tensor:
-    """Queries against the compressed cache (MLA), or against expanded keys in files from before it."""
+    """Queries against the compressed cache (MLA), or against expanded keys in files from before it.
+
+    Args:
+        pos: positions; None where nothing is rotated.
+        wo_name: the output projection; empty where the builder applies it later.
+    """
     m, n_tokens = g.model, g.n_tokens
     sizes = latent_sizes(g, il)
     if g.opt(il, "attn_q") is None:
@@ -131,20 +138,24 @@ def latent_attention(
         q, k, v = absorbed(g, il, q, cur, pos, sizes)
         if scale is not None:
             q = g.mul(q, scale)
-        return g.attn(inp, il, q, k, v, wo_bias=False, v_mla=g.w(il, "attn_v_b"))
+        return g.attn(inp, il, q, k, v, wo_name=wo_name, wo_bias=False, v_mla=g.w(il, "attn_v_b"))
     kv_cmpr, k_pe = _compressed(g, il, cur, sizes)
-    k_pe = g.rope(k_pe, pos, factors)
+    k_pe = _rotated(g, k_pe, pos, factors)
     kv_cmpr = g.norm_w(kv_cmpr, il, "attn_kv_a_norm")
     both = g.mul_mat(g.w(il, "attn_kv_b"), kv_cmpr)
     nope, head_v, n_head = sizes.nope, sizes.head_v, sizes.n_head
     row = 4 * (nope + head_v)
     k_nope = g.view_3d(both, nope, n_head, n_tokens, row, row * n_head)
     v = g.cont(g.view_3d(both, head_v, n_head, n_tokens, row, row * n_head, 4 * nope))
-    q = g.rope(q, pos, factors)
+    q = _rotated(g, q, pos, factors)
     k = g.concat(k_nope, g.repeat(k_pe, sizes.rope, n_head, n_tokens), 0)
     if scale is not None:
         q = g.mul(q, scale)
-    return g.attn(inp, il, q, k, v, wo_bias=False)
+    return g.attn(inp, il, q, k, v, wo_name=wo_name, wo_bias=False)
+
+
+def _rotated(g: Builder, t: Tensor, pos: Tensor | None, factors: Tensor | None = None) -> Tensor:
+    return t if pos is None else g.rope(t, pos, factors)
 
 
 def low_rank_query(g: Builder, il: int, cur: Tensor) -> Tensor:
@@ -163,7 +174,7 @@ def _compressed(g: Builder, il: int, cur: Tensor, sizes: Latent) -> tuple[Tensor
 
 
 def absorbed(
-    g: Builder, il: int, q: Tensor, cur: Tensor, pos: Tensor, sizes: Latent, *, k_norm: bool = False
+    g: Builder, il: int, q: Tensor, cur: Tensor, pos: Tensor | None, sizes: Latent, *, k_norm: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(Q, K, V) for attention on the compressed cache.
 
@@ -174,11 +185,11 @@ def absorbed(
     nope, rope, n_head, n_tokens = sizes.nope, sizes.rope, sizes.n_head, g.n_tokens
     nb1, nb2 = 4 * sizes.head_k, 4 * sizes.head_k * n_head
     q_nope = g.view_3d(q, nope, n_head, n_tokens, nb1, nb2)
-    q_pe = g.rope(g.view_3d(q, rope, n_head, n_tokens, nb1, nb2, 4 * nope), pos)
+    q_pe = _rotated(g, g.view_3d(q, rope, n_head, n_tokens, nb1, nb2, 4 * nope), pos)
     kv_cmpr, k_pe = _compressed(g, il, cur, sizes)
     if k_norm:
         k_pe = g.norm_w(k_pe, il, "attn_k_norm")
-    k_pe = g.rope(k_pe, pos)
+    k_pe = _rotated(g, k_pe, pos)
     kv_cmpr = g.norm_w(kv_cmpr, il, "attn_kv_a_norm")
     q_cmpr = g.permute(g.mul_mat(g.w(il, "attn_k_b"), g.permute(q_nope, 0, 2, 1, 3)), 0, 2, 1, 3)
     v = g.reshape(kv_cmpr, sizes.rank, 1, n_tokens)
