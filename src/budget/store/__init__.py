@@ -1,0 +1,1 @@
+"""Files that budget keeps for its user: the ledger of admitted models and the configuration."""
