@@ -59,8 +59,8 @@ def _integer(name: str, *, low: int, high: int = values.INT32_MAX) -> Handler:
     def handle(state: State, given: Given) -> None:
         n = state.number(given)
         if not low <= n <= high:
-            most = "" if high == values.INT32_MAX else f" and at most {high}"
-            raise UsageError(f"{given.written} {given.text}: must be at least {low}{most}")
+            bounds = f"{low} or more" if high == values.INT32_MAX else f"{low} to {high}"
+            raise UsageError(f"{given.written} {given.text}: must be {bounds}")
         state.set(name, n)
 
     return handle
@@ -139,7 +139,7 @@ def _first_layers(name: str, regex: str) -> Handler:
     def handle(state: State, given: Given) -> None:
         n = state.number(given)
         if n < 0:
-            raise UsageError(f"{given.written} {given.text}: must be at least 0")
+            raise UsageError(f"{given.written} {given.text}: must be 0 or more")
         state.extend(name, [(f"blk\\.{i}{regex}", "CPU") for i in range(min(n, LLAMA_MAX_LAYERS))])
 
     return handle

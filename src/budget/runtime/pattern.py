@@ -109,18 +109,27 @@ class _Translator:
         negated = self.pattern.startswith("^", self.at)
         self.at += negated
         parts: list[str] = []
+        range_from = False
         while (c := self.take()) != "]":
-            if c == "[" and self.pattern[self.at : self.at + 1] == ":":
-                parts.append(self.posix_class())
-            elif c == "[" and self.pattern[self.at : self.at + 1] in (".", "="):
-                raise ValueError(f"collating elements (position {self.at - 1}) are not supported by budget")
-            elif c == "\\":
-                parts.append(self.escape(in_bracket=True))
+            if c == "-" and range_from and not self.pattern.startswith("]", self.at):
+                parts += ["-", self.bracket_item(self.take())]
+                range_from = False
             else:
-                parts.append(c if c == "-" else re.escape(c))
+                parts.append(self.bracket_item(c))
+                range_from = True
         if not parts:
             return r"[\s\S]" if negated else "(?!)"
         return f"[{'^' if negated else ''}{''.join(parts)}]"
+
+    def bracket_item(self, c: str) -> str:
+        if c == "\\":
+            return self.escape(in_bracket=True)
+        following = self.pattern[self.at : self.at + 1]
+        if c == "[" and following == ":":
+            return self.posix_class()
+        if c == "[" and following in (".", "="):
+            raise ValueError(f"collating elements (position {self.at - 1}) are not supported by budget")
+        return re.escape(c)
 
     def posix_class(self) -> str:
         end = self.pattern.find(":]", self.at)
