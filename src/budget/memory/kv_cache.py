@@ -152,15 +152,41 @@ def _plain(model: Model, params: ContextParams) -> Iterable[CacheTensor]:
     return _windowed(model, params, _trunk(model))
 
 
-def _windowed(model: Model, params: ContextParams, keep: Filter) -> Iterable[CacheTensor]:
+def _windowed(
+    model: Model, params: ContextParams, keep: Filter, *, k_only: bool | None = None
+) -> Iterable[CacheTensor]:
     """One cache, or two where some layers have a window (`llama_kv_cache_iswa`)."""
     if model.swa_type == "none":
-        yield from _kv(model, params, params.n_ctx_seq, keep)
+        yield from _kv(model, params, params.n_ctx_seq, keep, k_only=k_only)
         return
-    yield from _kv(model, params, params.n_ctx_seq, lambda il: keep(il) and not model.is_swa[il])
     yield from _kv(
-        model, params, swa_cells(model, params), lambda il: keep(il) and model.is_swa[il], cache="swa"
+        model, params, params.n_ctx_seq, lambda il: keep(il) and not model.is_swa[il], k_only=k_only
     )
+    yield from _kv(
+        model, params, swa_cells(model, params), lambda il: keep(il) and model.is_swa[il], cache="swa",
+        k_only=k_only,
+    )  # fmt: skip
+
+
+def mtp_cache_tensors(model: Model, params: ContextParams) -> tuple[CacheTensor, ...]:
+    """K/V tensors of a context for multi-token prediction: the blocks behind the trunk, whatever the trunk keeps.
+
+    Raises:
+        UsageError: llama.cpp cannot run the blocks of this architecture.
+
+    Source: llama-model.cpp, `create_memory` with a context of type MTP.
+    """
+    rule = model.arch.mtp_context if model.arch else None
+    if rule == "hybrid_idx":
+        raise UsageError(f"llama.cpp has no graph for multi-token prediction with {model.architecture}")
+
+    def behind(il: int) -> bool:
+        return il >= model.n_layer
+
+    if rule in ("kv", "kv_k_only"):
+        k_only = True if rule == "kv_k_only" else None
+        return tuple(_kv(model, params, params.n_ctx_seq, behind, k_only=k_only))
+    return tuple(_windowed(model, params, behind, k_only=False if rule == "iswa" else None))
 
 
 def attention_layers(model: Model) -> Filter:

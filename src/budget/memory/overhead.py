@@ -73,8 +73,25 @@ def overhead_parts(device: Device, layout: Layout, model: Model) -> tuple[Overhe
             ),
         ]
     else:
-        parts = _cuda_parts(device, layout, use, family, index)
+        parts = _cuda_parts(device, layout, use, index)
     return tuple(part for part in parts if part.size_bytes)
+
+
+def bare_overhead_bytes(device: Device) -> int:
+    """Estimate for a device that holds no layer, only a projector or a draft model, bytes."""
+    if device.backend not in _CONTEXT_DEFAULT_BYTES:
+        return 0
+    return context_bytes(device) + _KERNELS_BYTES + _CUBLAS_KERNELS_BYTES + 2 * _GRANULE_BYTES
+
+
+def blas_workspace_bytes(device: Device) -> int:
+    """Workspace that ggml-cuda gives each cuBLAS handle; rocBLAS and muBLAS manage their own, taken as 32 MiB.
+
+    Source: ggml-cuda/common.cuh, `cublas_handle`: 32 MiB from Hopper on, 4 MiB before.
+    """
+    if device.backend == "cuda" and device.compute_capability and _major(device.compute_capability) < 9:
+        return 4 * MiB
+    return 32 * MiB if device.backend in _CONTEXT_DEFAULT_BYTES else 0
 
 
 def context_bytes(device: Device) -> int:
@@ -90,7 +107,7 @@ def context_bytes(device: Device) -> int:
     return _CONTEXT_DEFAULT_BYTES.get(device.backend, 0)
 
 
-def _cuda_parts(device: Device, layout: Layout, use: PoolUse, family: str, index: int) -> list[OverheadPart]:
+def _cuda_parts(device: Device, layout: Layout, use: PoolUse, index: int) -> list[OverheadPart]:
     cards = sharing(device, layout.devices)
     n_buffers = 2 + len({t.cache for t in layout.caches if layout.placement.layer_device[t.layer] == index})
     parts = [
@@ -114,7 +131,7 @@ def _cuda_parts(device: Device, layout: Layout, use: PoolUse, family: str, index
         source = "layers on the host whose products run here"
         parts.append(OverheadPart(name="transfers", size_bytes=_HOST_LAYERS_BYTES, source=source))
     if use.blas:
-        workspace = _blas_workspace_bytes(device, family)
+        workspace = blas_workspace_bytes(device)
         parts.append(
             OverheadPart(
                 name="cublas",
@@ -123,16 +140,6 @@ def _cuda_parts(device: Device, layout: Layout, use: PoolUse, family: str, index
             )
         )
     return parts
-
-
-def _blas_workspace_bytes(device: Device, family: str) -> int:
-    """Workspace that ggml-cuda gives cuBLAS; rocBLAS and muBLAS manage their own, taken as 32 MiB.
-
-    Source: ggml-cuda/common.cuh, `cublas_handle`: 32 MiB from Hopper on, 4 MiB before.
-    """
-    if family == "cuda" and device.compute_capability and _major(device.compute_capability) < 9:
-        return 4 * MiB
-    return 32 * MiB
 
 
 def _major(target: str) -> int:

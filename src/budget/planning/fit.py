@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from budget.machine.device import Device, Machine
+from budget.memory.extra import Companion, Extra
 from budget.memory.layout import HOST, Basis, Layout, lay_out
-from budget.memory.overhead import overhead_bytes
+from budget.memory.overhead import bare_overhead_bytes, overhead_bytes
 from budget.memory.placement import Placement
 from budget.model.facts import Model
 from budget.planning.budget import UNLIMITED, Budget, Cap
@@ -47,6 +48,9 @@ class Request:
     """Bytes per device that come back because this model replaces another."""
     described: Described | None = None
     """The numbers of a model without a file; `model` then holds only its dimensions."""
+    companions: tuple[Companion, ...] = ()
+    """Projector, adapters and draft model that the settings name, with their headers read
+    (`budget.memory.extras.read_companions`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,8 @@ class DevicePlan:
     basis: dict[str, Basis]
     resident_bytes: int = 0
     """What other models claim there, already taken off `available`."""
+    extras_bytes: int = 0
+    """What projector, adapters, and drafting take there; `Plan.extras` names the parts."""
 
     @property
     def available_bytes(self) -> int | None:
@@ -95,6 +101,8 @@ class Plan:
     verdict: Verdict
     reasons: tuple[str, ...] = ()
     """Why the verdict is unknown, in sentences."""
+    extras: tuple[Extra, ...] = ()
+    """What the companions take, part by part."""
 
     @property
     def fits(self) -> bool:
@@ -120,13 +128,31 @@ def plan(request: Request, *, placement: Placement | None = None, want_live: boo
         UnknownAnswerError: a number that the answer needs is not known.
     """
     layout = _layout(request, placement, want_live=want_live)
-    devices = tuple(_device_plan(request, layout, name, device) for name, device in _plan_devices(layout))
+    extras, unread = _extras(request, layout)
+    devices = tuple(
+        _device_plan(request, layout, name, device, extras)
+        for name, device in _plan_devices(request, layout, extras)
+    )
     failures, unknown = _judge(request, devices)
-    reasons = (*_unknown_model(request, layout), *unknown)
+    reasons = (*_unknown_model(request, layout), *unread, *unknown)
     verdict: Verdict = "does_not_fit" if failures else "unknown" if reasons else "fits"
     return Plan(
-        request=request, layout=layout, devices=devices, failures=failures, verdict=verdict, reasons=reasons
-    )
+        request=request, layout=layout, devices=devices, failures=failures, verdict=verdict, reasons=reasons,
+        extras=extras,
+    )  # fmt: skip
+
+
+def _extras(request: Request, layout: Layout) -> tuple[tuple[Extra, ...], tuple[str, ...]]:
+    """What the companions take, and why that is not all known."""
+    settings = request.settings
+    asked = (settings.mmproj, settings.lora, settings.model_draft, settings.control_vector)
+    if request.described is not None or not (any(asked) or "draft-mtp" in settings.spec_type):
+        return (), ()
+    from budget.memory import extras
+
+    unread = extras.missing(settings, request.companions)
+    found = extras.extras(request.model, settings, request.machine, layout, request.companions)
+    return found, tuple(f"{path} was not read, so what it takes is not known" for path in unread)
 
 
 def _layout(request: Request, placement: Placement | None, *, want_live: bool) -> Layout:
@@ -140,14 +166,23 @@ def _layout(request: Request, placement: Placement | None, *, want_live: bool) -
     )  # fmt: skip
 
 
-def _plan_devices(layout: Layout) -> list[tuple[str, Device | None]]:
-    return [*((d.name, d) for d in layout.devices), (HOST, None)]
+def _plan_devices(
+    request: Request, layout: Layout, extras: tuple[Extra, ...]
+) -> list[tuple[str, Device | None]]:
+    """The devices of the layout, those that hold only extras, and the host."""
+    names = {d.name for d in layout.devices}
+    others = {e.device for e in extras} - names
+    beside = [d for d in request.machine.devices if d.name in others]
+    return [*((d.name, d) for d in (*layout.devices, *beside)), (HOST, None)]
 
 
-def _device_plan(request: Request, layout: Layout, name: str, device: Device | None) -> DevicePlan:
+def _device_plan(
+    request: Request, layout: Layout, name: str, device: Device | None, extras: tuple[Extra, ...]
+) -> DevicePlan:
     buffers = layout.on(name)
     overhead = _overhead(request, layout, device)
-    required = buffers.total_bytes + overhead + request.reserve_bytes
+    beside = sum(e.size_bytes for e in extras if e.device == name)
+    required = buffers.total_bytes + beside + overhead + request.reserve_bytes
     cap, resident = request.budget.cap(name), request.used.get(name, 0)
     if isinstance(cap, int):
         cap = max(cap - resident + request.reclaim.get(name, 0), 0)
@@ -172,14 +207,18 @@ def _device_plan(request: Request, layout: Layout, name: str, device: Device | N
         fits=fits,
         basis=basis,
         resident_bytes=resident,
+        extras_bytes=beside,
     )
 
 
 def _overhead(request: Request, layout: Layout, device: Device | None) -> int:
     if device is None:
         return 0
-    given = request.overhead_bytes
-    return overhead_bytes(device, layout, request.model) if given is None else given
+    if request.overhead_bytes is not None:
+        return request.overhead_bytes
+    if device.name not in {d.name for d in layout.devices}:
+        return bare_overhead_bytes(device)
+    return overhead_bytes(device, layout, request.model)
 
 
 def _judge(request: Request, devices: tuple[DevicePlan, ...]) -> tuple[tuple[Shortfall, ...], list[str]]:
