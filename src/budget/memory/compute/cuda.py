@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from budget.memory.compute.ffn import SRC1_F32
 from budget.memory.compute.tensor import Tensor, is_contiguous, is_contiguous_rows, nbytes, nelements, strides
 
 _ALWAYS = frozenset(
@@ -113,6 +114,8 @@ def _mul_mat(t: Tensor) -> bool:
     if b.nb is not None and b.nb[0] != b.type.block_bytes:
         return False
     if b.type.name == "f16" and a.type.name != "f16" and t.param != "hadamard":
+        return False
+    if t.param == SRC1_F32:
         return False
     return a.type.name in _MUL_MAT
 

@@ -14,6 +14,8 @@ _FUSED = {"swiglu", "geglu", "reglu"}
 _GATED = {"silu", "gelu", "relu", "swiglu_oai"}
 """With a parallel gate these become one GLU operation."""
 _EPS = 1e-6
+SRC1_F32 = "src1 f32"
+"""The second operand of this product may not be rounded (`ggml_prec_set_src`)."""
 _SWIGLU_CLAMP_SHEXP = frozenset({"deepseek4", "glm5-next"})
 _SWIGLU_CLAMP_EXP = frozenset({"maple", "deepseek4", "glm5-next", "hy_v4"})
 """Architectures that limit the gate inside the GLU operation instead of with clamps around it."""
@@ -162,6 +164,8 @@ class FeedForward(Graph):
             x = self.mul(self.repeat(x, n_embd, n_used, n_tokens), weights, "ffn_moe_weighted")
         x = self._experts(il, x, ids, act, (up, gate, gate_up), biases=biases, scales=scales)
         experts = self._mm_id(il, down, x, ids, scales=scales)
+        if self.arch == "mistral4" and experts.op == "MUL_MAT_ID":
+            experts.param = SRC1_F32
         bias = self.b(il, down) if biases else None
         if bias is not None:
             experts = self.add_id(experts, bias, ids)
