@@ -169,8 +169,11 @@ class Graph(Ops):
         return self.weight(f"blk.{self.alias.get(il, il)}.{name}.bias")
 
     def s(self, il: int, name: str) -> Tensor | None:
-        """A scale of block `il` (per-tensor scale of NVFP4 files), or None."""
-        return self.weight(f"blk.{self.alias.get(il, il)}.{name}.scale")
+        """A scale of block `il` (per-tensor scale of NVFP4 files), or None.
+
+        The loader looks for scales by layer after layers were made to share weights, so they have no alias.
+        """
+        return self.weight(f"blk.{il}.{name}.scale")
 
     def output(self) -> Tensor:
         """The matrix that makes logits: `output.weight`, or the tied copy of the embedding."""

@@ -50,7 +50,8 @@ def plamo(g: Builder) -> None:
 def gptneox(g: Builder) -> None:
     """Source: src/models/gptneox.cpp: beside each other only where the header says so."""
     if not g.model.key("use_parallel_residual"):
-        return build(g, _GPTNEOX)
+        build(g, _GPTNEOX)
+        return
     x, pos, inp, out_ids = g.inp_embd(), g.inp_pos(), g.attn_inp_kv(), g.inp_out_ids()
     for il in range(g.n_layer):
         cur = attention(g, _GPTNEOX, inp, il, g.norm_w(x, il, "attn_norm", kind="layer"), pos)
