@@ -5,15 +5,31 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from budget.errors import BadModelError
 from budget.gguf.header import Header, parse_header
 from budget.source.errors import MissingFileError
+from budget.units import MiB
+
+if TYPE_CHECKING:
+    from budget.source.cache import HeaderCache
 
 
-def open_header(path: str | os.PathLike[str]) -> Header:
+SLOW_HEADER_BYTES = 1 * MiB
+"""Headers from this size on are worth a cache entry; shorter ones parse in less time than one takes to read."""
+_SETTLED_S = 2.0
+"""A file changed more recently may change again without a new time stamp, on file systems with coarse ones."""
+
+
+def open_header(path: str | os.PathLike[str], cache: HeaderCache | None = None) -> Header:
     """The header of one local file; tensor data must lie within the file.
+
+    Args:
+        path: the file.
+        cache: headers read before; a file of the same path, size, time and inode is not parsed again.
 
     Raises:
         BadModelError: the file is missing, unreadable, empty, or no GGUF file that llama.cpp would load.
@@ -21,9 +37,24 @@ def open_header(path: str | os.PathLike[str]) -> Header:
     name = os.fspath(path)
     try:
         with open(name, "rb") as file:  # noqa: PTH123 (pathlib adds nothing but start-up time)
-            return _header(name, file.fileno())
+            stat = os.fstat(file.fileno())
+            if cache is None or stat.st_size < SLOW_HEADER_BYTES:
+                return _header(name, file.fileno())
+            return _cached(name, file.fileno(), stat, cache)
     except OSError as error:
         raise unreadable(name, error) from error
+
+
+def _cached(name: str, fd: int, stat: os.stat_result, cache: HeaderCache) -> Header:
+    key = f"file:{os.path.abspath(name)}"  # noqa: PTH100
+    validator = f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_dev}:{stat.st_ino}"
+    known = cache.header(key)
+    if known is not None and known.validator == validator:
+        return known.header
+    header = _header(name, fd)
+    if header.data_offset >= SLOW_HEADER_BYTES and time.time() - stat.st_mtime > _SETTLED_S:
+        cache.put_header(key, header, validator=validator, file_bytes=stat.st_size)
+    return header
 
 
 def file_bytes(path: str | os.PathLike[str]) -> int:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from budget.errors import UsageError
 from budget.gguf.header import Header
 from budget.source import local, shards
+
+if TYPE_CHECKING:
+    from budget.source.cache import HeaderCache
+
+_KINDS = "pass a local path, https://, hf://, ollama:// or sample:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,14 +25,17 @@ class SourceInfo:
     """Size of the file, bytes, over all shards; None where it is not known."""
     n_shards: int = 1
     """Files the model consists of."""
+    path: str | None = None
+    """The (first) file that was read: a path on this disk, a path in a repository, or an address."""
 
 
-def open_model(spec: str) -> tuple[Header, SourceInfo]:
+def open_model(spec: str, *, use_cache: bool = True) -> tuple[Header, SourceInfo]:
     """The header of the model that `spec` names.
 
     Args:
-        spec: a path, the first shard of a split model, `sample:NAME`, `https://...`, `hf://user/repo...` or
-            `ollama://name:tag`.
+        spec: a path, the first shard of a split model, `sample:NAME`, `https://...`, `hf://user/repo...`,
+            `ollama://name:tag`, or an address that an installed fsspec knows, such as `s3://`.
+        use_cache: whether headers read before may be used, and this one kept.
 
     Raises:
         BadModelError: the file cannot be read as a GGUF model.
@@ -38,12 +47,30 @@ def open_model(spec: str) -> tuple[Header, SourceInfo]:
     scheme, colon, rest = spec.partition(":")
     if colon and scheme == "sample":
         return _sample(spec, rest)
-    if rest.startswith("//"):
-        raise UsageError(
-            f"cannot read {scheme}:// addresses: {spec!r}",
-            hint="pass a local path, https://, hf:// or ollama://",
-        )
-    return _local(spec)
+    cache = _cache() if use_cache else None
+    if not rest.startswith("//"):
+        return _local(spec, cache)
+    match scheme.lower():
+        case "http" | "https":
+            return _web(spec, cache)
+        case "hf":
+            return _hub(spec, spec, cache)
+        case "ollama":
+            return _ollama(spec, cache)
+        case "file":
+            from urllib.parse import unquote, urlsplit
+
+            return _local(unquote(urlsplit(spec).path), cache)
+        case _:
+            from budget.source.stores import open_stored
+
+            return open_stored(spec, cache)
+
+
+def _cache() -> HeaderCache:
+    from budget.source.cache import HeaderCache
+
+    return HeaderCache()
 
 
 def _sample(spec: str, name: str) -> tuple[Header, SourceInfo]:
@@ -54,8 +81,50 @@ def _sample(spec: str, name: str) -> tuple[Header, SourceInfo]:
     return header, SourceInfo(location=spec, file_bytes=header.data_offset + last.offset + last.nbytes)
 
 
-def _local(path: str) -> tuple[Header, SourceInfo]:
-    header, paths = shards.read_all(path, local.open_header)
-    return header, SourceInfo(
-        location=path, file_bytes=sum(local.file_bytes(p) for p in paths), n_shards=len(paths)
-    )
+def _local(path: str, cache: HeaderCache | None) -> tuple[Header, SourceInfo]:
+    header, paths = shards.read_all(path, lambda p: local.open_header(p, cache))
+    total = sum(local.file_bytes(p) for p in paths)
+    return header, SourceInfo(location=path, file_bytes=total, n_shards=len(paths), path=path)
+
+
+def _web(url: str, cache: HeaderCache | None) -> tuple[Header, SourceInfo]:
+    from budget.source.hub import parse_page
+    from budget.source.web import WebReader
+
+    try:
+        page = parse_page(url)
+    except ValueError as error:
+        raise UsageError(f"not a usable address: {url!r} ({error})", hint="check the address") from error
+    if page is not None:
+        return _hub(url, str(page), cache)
+    base, mark, query = url.partition("?")
+    sizes: list[int | None] = []
+    with WebReader(cache) as web:
+
+        def read_one(address: str) -> Header:
+            header, file_bytes = web.header(address + mark + query)
+            sizes.append(file_bytes)
+            return header
+
+        header, paths = shards.read_all(base, read_one)
+    total = None if None in sizes else sum(size for size in sizes if size is not None)
+    return header, SourceInfo(location=url, file_bytes=total, n_shards=len(paths), path=url)
+
+
+def _hub(spec: str, name: str, cache: HeaderCache | None) -> tuple[Header, SourceInfo]:
+    from budget.source.hub import Hub, parse_name
+    from budget.source.web import WebReader
+
+    with WebReader(cache) as web:
+        header, file_bytes, paths = Hub(web).open(parse_name(name))
+    return header, SourceInfo(location=spec, file_bytes=file_bytes, n_shards=len(paths), path=paths[0])
+
+
+def _ollama(spec: str, cache: HeaderCache | None) -> tuple[Header, SourceInfo]:
+    from budget.source.ollama import open_model as open_ollama
+    from budget.source.ollama import parse_name
+    from budget.source.web import WebReader
+
+    with WebReader(cache) as web:
+        header, file_bytes, path = open_ollama(parse_name(spec), web)
+    return header, SourceInfo(location=spec, file_bytes=file_bytes, path=path)

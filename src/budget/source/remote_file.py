@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from budget.errors import NetworkError, UsageError
 from budget.source.http_errors import TransientError, of_exception, of_status, shown
@@ -16,6 +16,39 @@ if TYPE_CHECKING:
     from budget.source.http import Policy
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)\Z")
+
+
+T = TypeVar("T")
+
+
+def with_retries(policy: Policy, sleep: Callable[[float], None], attempt: Callable[[], T]) -> T:
+    """What `attempt` returns, tried again after transient failures."""
+    from tenacity import (
+        RetryCallState,
+        Retrying,
+        retry_if_exception_type,
+        stop_after_attempt,
+        wait_random_exponential,
+    )
+
+    backoff = wait_random_exponential(multiplier=policy.first_wait_s, max=policy.longest_wait_s)
+
+    def wait_s(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        if not isinstance(error, TransientError) or error.wait_s is None:
+            return backoff(state)
+        if error.wait_s > policy.longest_wait_s:
+            raise NetworkError(error.message, hint=error.hint)
+        return error.wait_s
+
+    retrying = Retrying(
+        stop=stop_after_attempt(policy.n_attempts),
+        retry=retry_if_exception_type(TransientError),
+        wait=wait_s,
+        sleep=sleep,
+        reraise=True,
+    )
+    return retrying(attempt)
 
 
 class RemoteFile:
@@ -53,34 +86,13 @@ class RemoteFile:
 
     def grow(self, want_bytes: int) -> None:
         """Read on until there are `want_bytes`, or the file ends; what came before a failure is kept."""
-        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
-
-        retrying = Retrying(
-            stop=stop_after_attempt(self.policy.n_attempts),
-            retry=retry_if_exception_type(TransientError),
-            wait=self._wait_s,
-            sleep=self.sleep,
-            reraise=True,
-        )
-        retrying(self._grow, want_bytes)
+        with_retries(self.policy, self.sleep, lambda: self._grow(want_bytes))
 
     def close(self) -> None:
         """Give back a connection that is still open."""
         if self._response is not None:
             self._response.close()
             self._response = None
-
-    def _wait_s(self, state: Any) -> float:
-        """Before the next attempt: what the server asks for, or exponential at random."""
-        from tenacity import wait_random_exponential
-
-        error = state.outcome.exception()
-        if error.wait_s is not None:
-            if error.wait_s > self.policy.longest_wait_s:
-                raise NetworkError(error.message, hint=error.hint)
-            return float(error.wait_s)
-        wait = wait_random_exponential(multiplier=self.policy.first_wait_s, max=self.policy.longest_wait_s)
-        return wait(state)
 
     def _grow(self, want_bytes: int) -> None:
         import httpx

@@ -78,7 +78,7 @@ def _read_shard(path: str, index: int, n_split: int, read_one: Callable[[str], H
     try:
         header = read_one(path)
     except MissingFileError as error:
-        raise BadModelError(
+        raise MissingFileError(
             f"{path}: shard {index + 1} of {n_split} is missing", hint=_SPLIT_AGAIN
         ) from error
     number, count = _number(header, "split.no"), _number(header, "split.count")
