@@ -329,3 +329,17 @@ class Ops:
         """Scores of all cached tokens: q [size, heads, tokens, streams], k [size, 1, cells, streams]."""
         ne = (k.ne[2], q.ne[2], 1, q.ne[3])
         return Tensor("LIGHTNING_INDEXER", F32, ne, [q, k, weights, mask], "indexer_score")
+
+    # --- hyper-connections
+
+    def hc_pre(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Streams [n, streams, tokens] summed with their weights; a gate as large as `x` counts as weights too.
+
+        Source: ggml.c, `ggml_dsv4_hc_pre`, `ggml_dsv4_hc_pre_gated`.
+        """
+        return Tensor("DSV4_HC_PRE", F32, (x.ne[0], x.ne[2], 1, 1), [x, weights], "hc_pre")
+
+    def hc_post(self, x: Tensor, streams: Tensor, weights: Tensor, comb: Tensor | None = None) -> Tensor:
+        """`x` [n, tokens] added to each stream."""
+        src = [s for s in (x, streams, weights, comb) if s is not None]
+        return Tensor("DSV4_HC_POST", F32, (x.ne[0], streams.ne[1], x.ne[1], 1), src, "hc_post")

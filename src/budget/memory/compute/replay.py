@@ -90,6 +90,8 @@ def _replay(
 ) -> ComputeBuffers:
     plan = _plan(model, params, placement, build, accounting)
     stages, graph = _stages(plan)
+    if accounting == "fit":
+        stages = stages[:1]  # without memory only the first reservation is measured
     sizes = {b.name: 0 for b in plan.backends}
     live: dict[str, tuple[LiveTensor, ...]] = {}
     schedule = None
