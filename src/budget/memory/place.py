@@ -11,6 +11,7 @@ from budget.machine.device import Device, Machine
 from budget.memory import buffer_types, devices, supports, tensor_ops
 from budget.memory.placement import BufferType, PlacedTensor, Placement, TensorClass
 from budget.model.facts import Model
+from budget.runtime.pattern import tensor_pattern
 from budget.runtime.settings import Settings
 
 _LAZY_AUTO_BYTES = 4 << 30
@@ -145,10 +146,7 @@ def _overrides(
             raise UsageError(
                 f"-ot {pattern}={name}: no such buffer type", hint=f"buffer types here: {', '.join(named)}"
             )
-        try:
-            result.append((re.compile(pattern), named[name]))
-        except re.error as e:
-            raise UsageError(f"-ot {pattern}={name}: not a regular expression: {e}") from e
+        result.append((tensor_pattern(pattern), named[name]))
     return tuple(result)
 
 

@@ -160,6 +160,8 @@ def _settings(state: State, tool: Tool) -> Settings:
     settings["load_mtp"] = "draft-mtp" in types
     if _NEEDS_ROLLBACK.intersection(types):
         settings["n_rs_seq"] = settings.get("spec_draft_n_max", Settings().spec_draft_n_max)
+    if tool == "llama-cli" and settings.get("n_parallel") == -1:
+        settings |= {"n_parallel": 4, "kv_unified": True}  # server.cpp, which llama-cli runs inside
     projector = files.get("mmproj_url") or files.get("mmproj_path")
     if projector:
         settings["mmproj"] = projector

@@ -102,16 +102,11 @@ def _n_ctx(state: State, given: Given) -> None:
 
 
 def _n_parallel(state: State, given: Given) -> None:
+    """Negative is auto; llama-cli takes 0 for 1, llama-server refuses it."""
     n = state.number(given)
-    if state.tool == "llama-server":
-        if n == 0:
-            raise UsageError(f"{given.written} 0: llama-server needs at least one slot")
-        state.set("n_parallel", max(n, -1))
-    elif n < 0:  # llama-cli starts a server inside, which takes this for 4 slots in one cache
-        state.set("n_parallel", 4)
-        state.set("kv_unified", True)
-    else:
-        state.set("n_parallel", max(n, 1))
+    if n == 0 and state.tool == "llama-server":
+        raise UsageError(f"{given.written} 0: llama-server needs at least one slot")
+    state.set("n_parallel", -1 if n < 0 else max(n, 1))
 
 
 def _flash_attn(state: State, given: Given) -> None:
