@@ -33,7 +33,8 @@ SPEC = {
 def bare_loop(buf: bytes, starts: list[tuple[int, int]]) -> None:
     """Step over each (offset, count) of strings, and do nothing else."""
     unpack = struct.Struct("<Q").unpack_from
-    for pos, n in starts:
+    for start, n in starts:
+        pos = start
         for _ in range(n):
             pos += 8 + unpack(buf, pos)[0]
 

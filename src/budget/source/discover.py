@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from budget.source import gguf_names, hub_cache, ollama
 from budget.source.gguf_names import GGUFFile, Kind
@@ -41,7 +42,9 @@ def discover(
     """
     seen: set[tuple[int, int]] = set()
     for place in places:
-        if "://" in place:
+        if place.startswith("file://"):
+            yield from _once(_in_folder(Path(unquote(urlsplit(place).path)), place), seen)
+        elif "://" in place:
             yield from _in_address(place)
         else:
             yield from _once(_in_folder(Path(place), place), seen)
@@ -120,7 +123,7 @@ def _in_address(url: str) -> Iterator[Found]:
     from budget.source import stores
 
     for file in gguf_names.group(stores.find(url)):
-        name = gguf_names.stem_of(file.path).removeprefix(url).strip("/")
+        name = gguf_names.stem_of(file.path).removeprefix(url.rstrip("/")).strip("/")
         yield _found(file, name=name or file.path, spec=file.path, store=url)
 
 

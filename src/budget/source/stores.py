@@ -46,13 +46,14 @@ def find(url: str) -> Iterator[tuple[str, int | None]]:
         UsageError, NetworkError, MissingFileError: as `open_stored`.
     """
     fs, path = file_system(url)
+    scheme = url.partition("://")[0]
     try:
         found = fs.find(path, detail=True)
     except Exception as error:
         raise _failure(url, error) from error
     for one, info in sorted(found.items()):
         if one.lower().endswith(".gguf"):
-            yield str(fs.unstrip_protocol(one)), info.get("size")
+            yield f"{scheme}://{one.lstrip('/')}", info.get("size")
 
 
 def file_system(url: str) -> tuple[Any, str]:
