@@ -343,3 +343,14 @@ class Ops:
         """`x` [n, tokens] added to each stream."""
         src = [s for s in (x, streams, weights, comb) if s is not None]
         return Tensor("DSV4_HC_POST", F32, (x.ne[0], streams.ne[1], x.ne[1], 1), src, "hc_post")
+
+    def pool_2d(self, a: Tensor, width: int, height: int = 1, name: str = "") -> Tensor:
+        """The largest of each block, blocks side by side and nothing padded."""
+        ne = ((a.ne[0] - width) // width + 1, (a.ne[1] - height) // height + 1, a.ne[2], a.ne[3])
+        return Tensor("POOL_2D", F32, ne, [a], name or a.name)
+
+    def arange(self, n: int) -> Tensor:
+        return Tensor("ARANGE", F32, (n, 1, 1, 1), [], "arange")
+
+    def add_inplace(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.view_of(a, "ADD", [a, b])
