@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "place": "Which layer and which tensor goes on which device.",
     "inspect": "What the header says: layers, heads, windows, experts, sizes.",
     "devices": "The memory devices here, and where each number comes from.",
+    "hardware": "The catalogue of cards and machines, and which of them run a model.",
     "schema": "The JSON Schema of any JSON that budget reads or writes.",
 }
 """Command name to its one-line help. The module is the name with underscores."""

@@ -18,11 +18,44 @@ def command(
     json: JsonOption = False,
     quiet: QuietOption = False,
     buffers: Annotated[bool, typer.Option("--buffers", help="A row per llama.cpp buffer as well.")] = False,
+    inventory: Annotated[
+        str | None,
+        typer.Option(
+            "--inventory",
+            metavar="FILE",
+            show_default=False,
+            help="Plan on every host of it: kubectl get nodes -o json, scontrol show nodes --json, or a "
+            "folder of machine files.",
+        ),
+    ] = None,
+    pods: Annotated[
+        str | None,
+        typer.Option(
+            "--pods",
+            metavar="FILE",
+            show_default=False,
+            help="What runs there already: kubectl get pods -A -o json.",
+        ),
+    ] = None,
+    emit: Annotated[
+        str | None,
+        typer.Option(
+            "--emit",
+            metavar="FORM",
+            show_default=False,
+            help="kubernetes: resources and node selector of a pod that fits.",
+        ),
+    ] = None,
 ) -> int:
     """Does it fit? A verdict, a row per device, what is missing where, and the largest context that fits."""
     from budget.planning.fit import max_context, plan
 
     loaded = asked.load(asked.specs()[0])
+    if inventory is not None:
+        from budget.cli.inventory import fit_inventory
+
+        request = asked.request(loaded.model, probe=False)
+        return fit_inventory(asked, request, path=inventory, pods=pods, emit=emit, json=json, quiet=quiet)
     request = asked.request(loaded.model)
     answer = plan(request)
     if not quiet:

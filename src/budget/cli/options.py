@@ -86,18 +86,45 @@ class Question:
         """This machine, or the one described."""
         from budget.machine.describe import describe_machine
 
-        file, gpus = self.values.get("machine"), self.values.get("gpu") or []
-        ram, no_gpu = self.values.get("ram"), bool(self.values.get("no_gpu"))
-        base = None
+        gpus, ram = self.values.get("gpu") or [], self.values.get("ram")
+        no_gpu = bool(self.values.get("no_gpu"))
+        machine = describe_machine(gpus=gpus, ram=ram, no_gpu=no_gpu, base=self._base(gpus or no_gpu, ram))
+        return self._with_rpc(machine)
+
+    def _base(self, devices_described: object, ram: str | None) -> Machine | None:
+        """The machine that descriptions change; None where they say everything."""
+        file, program = self.values.get("machine"), self.values.get("probe_with")
         if file is not None:
             from budget.machine.named import open_machine
 
-            base = open_machine(file)
-        elif not ((gpus or no_gpu) and ram):
-            from budget.machine.probe import probe_machine
+            return open_machine(file)
+        if program is not None:
+            from budget.machine.probe import probe_machine_with
 
-            base = probe_machine(devices=not (gpus or no_gpu))
-        return describe_machine(gpus=gpus, ram=ram, no_gpu=no_gpu, base=base)
+            return probe_machine_with(program)
+        if devices_described and ram:
+            return None
+        from budget.machine.probe import probe_machine
+
+        return probe_machine(devices=not devices_described)
+
+    def _with_rpc(self, machine: Machine) -> Machine:
+        """With the devices of RPC servers: live ones that the settings name, or those of an inventory."""
+        inventory = self.values.get("rpc_from")
+        servers = self.settings.rpc if "settings_args" in self.values else ()
+        if not servers and inventory is None:
+            return machine
+        from dataclasses import replace
+
+        from budget.machine.rpc import probe_rpc, rpc_devices_of
+
+        devices, notes = probe_rpc(servers)
+        if inventory is not None:
+            from budget.machine.inventory.load import load_inventory
+
+            nodes = [(node.name, node.machine) for node in load_inventory(inventory) if node.problem is None]
+            devices = (*devices, *rpc_devices_of(nodes))
+        return replace(machine, devices=(*devices, *machine.devices), notes=(*machine.notes, *notes))
 
     def load(self, spec: str) -> Loaded:
         """Read the header of one model."""
@@ -107,17 +134,19 @@ class Question:
         header, source = open_model(spec)
         return Loaded(spec=spec, model=read_model(header, assume=self.values.get("assume")), source=source)
 
-    def request(self, model: Model) -> Request:
-        """The question in the planner's words."""
+    def request(self, model: Model, *, probe: bool = True) -> Request:
+        """The question in the planner's words; without `probe`, on no machine yet."""
+        from budget.machine.device import Host, Machine
         from budget.planning.budget import resolve_budget
         from budget.planning.fit import Request
 
+        machine = self.machine if probe else Machine(host=Host())
         overhead = self.values.get("overhead") or "auto"
         return Request(
             model=model,
             settings=self.settings,
-            machine=self.machine,
-            budget=resolve_budget(self.values.get("budget") or "auto", self.machine),
+            machine=machine,
+            budget=resolve_budget(self.values.get("budget") or "auto", machine),
             overhead_bytes=None if overhead == "auto" else _size("--overhead", overhead),
             reserve_bytes=_size("--reserve", self.values.get("reserve") or "0"),
             accounting=self.values.get("accounting") or "real",
@@ -155,6 +184,10 @@ _MACHINE: tuple[tuple[str, Any, Any], ...] = (
      help="Plan for this GPU: a size such as 24GiB, or a name such as rtx-4090 or '2x rtx-3090'; repeat for more.")),
     ("ram", str, typer.Option(None, "--ram", metavar="SIZE", show_default=False, help="Plan for this much RAM.")),
     ("no_gpu", bool, typer.Option(False, "--no-gpu", help="Plan for the CPU alone.")),
+    ("probe_with", str, typer.Option(None, "--probe-with", metavar="PROGRAM", show_default=False,
+     help="Ask this llama-server or llama-cli for its devices (--list-devices).")),
+    ("rpc_from", str, typer.Option(None, "--rpc-from", metavar="INVENTORY", show_default=False,
+     help="Plan with an RPC server on every host of an inventory.")),
 )  # fmt: skip
 _BUDGET: tuple[tuple[str, Any, Any], ...] = (
     ("budget", str, typer.Option("auto", "--budget", metavar="BUDGET", envvar="BUDGET_BUDGET", show_envvar=False,
@@ -203,14 +236,16 @@ def _with_parameters(
     shared_names = [name for name, _, _ in shared]
 
     @functools.wraps(function)
-    def command(ctx: typer.Context, **given: Any) -> Any:
+    def command(typer_context: typer.Context, **given: Any) -> Any:
         values = {name: given.pop(name) for name in shared_names}
         values["settings_args"] = [
             argument for (name, _, _), to_args in llama for argument in to_args(given.pop(name))
         ]
-        return function(Question(values=values, line=ctx.obj or []), **given)
+        return function(Question(values=values, line=typer_context.obj or []), **given)
 
-    parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
+    parameters = [
+        inspect.Parameter("typer_context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    ]
     first = [s for s in shared if s[0] in ("models", "model")]
     rest = [s for s in shared if s[0] not in ("models", "model")]
     parameters += [_parameter(*s) for s in first]

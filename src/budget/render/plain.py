@@ -8,14 +8,16 @@ from budget.planning.fit import Plan
 from budget.units import format_size
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Aligned columns: the first to the left, the rest to the right."""
+def table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: tuple[int, ...] = (0,)
+) -> list[str]:
+    """Aligned columns: those numbered in `left` to the left, the rest to the right."""
     columns = [list(column) for column in zip(headers, *rows, strict=True)]
     widths = [max(len(cell) for cell in column) for column in columns]
     lines = []
     for row in (headers, *rows):
         cells = [
-            cell.ljust(w) if i == 0 else cell.rjust(w)
+            cell.ljust(w) if i in left else cell.rjust(w)
             for i, (cell, w) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
