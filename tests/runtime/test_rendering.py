@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from budget.runtime.command_line import parse_command_line, to_command_line
+from budget.runtime.command_line import parse_command_line
 from budget.runtime.flags import flags_of
+from budget.runtime.rendering import to_command_line
 from budget.runtime.settings import CACHE_TYPES, Settings
 from budget.runtime.values import SPEC_TYPES
 

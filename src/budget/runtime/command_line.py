@@ -12,11 +12,8 @@ from typing import cast
 from budget.errors import UsageError
 from budget.runtime.flags import Flag, by_spelling, flags_of
 from budget.runtime.handlers import HANDLERS, Given, State
-from budget.runtime.rendering import to_command_line
 from budget.runtime.settings import Settings, Tool
 from budget.runtime.values import TRUE, switch
-
-__all__ = ["CommandLine", "parse_command_line", "parse_settings", "to_command_line"]
 
 _NEEDS_ROLLBACK = frozenset({"draft-mtp", "draft-eagle3", "draft-dflash", "draft-dspark"})
 """Speculation that keeps states of the main model to roll back to (common.h, `need_n_rs_seq`)."""

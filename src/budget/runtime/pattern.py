@@ -18,7 +18,7 @@ _POSIX = {
     "graph": "!-~", "lower": "a-z", "print": " -~", "punct": r"!-/:-@\[-`{-~", "s": r"\s", "space": r"\s",
     "upper": "A-Z", "w": r"\w", "xdigit": "0-9A-Fa-f",
 }  # fmt: skip
-_COUNT = re.compile(r"\{[0-9]+(,[0-9]*)?\}")
+_COUNT = r"\{[0-9]+(,[0-9]*)?\}"
 _HEX_DIGITS = {"x": 2, "u": 4}
 
 
@@ -68,10 +68,10 @@ class _Translator:
         self.last = "quantifier"
         if c != "{":
             return c
-        count = _COUNT.match(self.pattern, self.at - 1)
+        count = re.match(_COUNT, self.pattern[self.at - 1 :])
         if count is None:
             raise ValueError(f"'{{' at position {self.at - 1} starts no count such as {{2}}")
-        self.at = count.end()
+        self.at += count.end() - 1
         return count[0]
 
     def group(self) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 
 from budget.errors import UsageError
-from budget.runtime.pattern import tensor_pattern
 from budget.units import parse_count
 
 MAX_DEVICES = 16
@@ -22,8 +21,8 @@ SPEC_TYPES = (
     "ngram-map-k", "ngram-map-k4v", "ngram-mod", "ngram-cache",
 )  # fmt: skip
 """common/speculative.cpp, `common_speculative_type_from_name_map`."""
-_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
-_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+_INTEGER = r"[+-]?[0-9]+"
+_DECIMAL = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
 
 def number(written: str, text: str, *, suffixes: bool = False) -> int:
@@ -34,10 +33,10 @@ def number(written: str, text: str, *, suffixes: bool = False) -> int:
             value = parse_count(text)
         except UsageError as e:
             raise UsageError(f"{written}: {e.message}", hint=e.hint) from e
-    elif _INTEGER.fullmatch(text):
+    elif re.fullmatch(_INTEGER, text):
         value = int(text) if len(text) < 20 else INT32_MAX + 1
     else:
-        start = _INTEGER.match(text)
+        start = re.match(_INTEGER, text)
         hint = f"llama.cpp would read this as {start[0]}" if start else None
         raise UsageError(f"{written} {text}: not a whole number", hint=hint)
     if not -INT32_MAX - 1 <= value <= INT32_MAX:
@@ -47,7 +46,7 @@ def number(written: str, text: str, *, suffixes: bool = False) -> int:
 
 def decimal(written: str, text: str) -> float:
     """A finite number."""
-    if _DECIMAL.fullmatch(text.strip()):
+    if re.fullmatch(_DECIMAL, text.strip()):
         value = float(text)
         if abs(value) != float("inf"):
             return value
@@ -103,6 +102,8 @@ def _listed(written: str, text: str) -> list[str]:
 
 def overrides(written: str, text: str) -> tuple[tuple[str, str], ...]:
     """Pairs of pattern and buffer type; commas separate pairs, whatever the pattern says."""
+    from budget.runtime.pattern import tensor_pattern
+
     entries = []
     for part in text.split(","):
         pattern, equals, buffer_type = part.partition("=")
