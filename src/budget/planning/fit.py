@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -41,6 +42,8 @@ class Request:
     """Per GPU beyond llama.cpp's buffers; None estimates it."""
     reserve_bytes: int = 0
     """To be left free on every GPU, and in RAM."""
+    reserves: Mapping[str, int] = field(default_factory=dict)
+    """The same for single devices by name, instead of `reserve_bytes`."""
     accounting: Literal["real", "fit"] = "real"
     used: Usage = field(default_factory=dict)
     """What resident models claim already, bytes per device."""
@@ -182,7 +185,8 @@ def _device_plan(
     buffers = layout.on(name)
     overhead = _overhead(request, layout, device)
     beside = sum(e.size_bytes for e in extras if e.device == name)
-    required = buffers.total_bytes + beside + overhead + request.reserve_bytes
+    reserve = request.reserves.get(name, request.reserve_bytes)
+    required = buffers.total_bytes + beside + overhead + reserve
     cap, resident = request.budget.cap(name), request.used.get(name, 0)
     if isinstance(cap, int):
         cap = max(cap - resident + request.reclaim.get(name, 0), 0)
@@ -201,7 +205,7 @@ def _device_plan(
         compute_bytes=buffers.compute_bytes,
         output_bytes=buffers.output_bytes,
         overhead_bytes=overhead,
-        reserve_bytes=request.reserve_bytes,
+        reserve_bytes=reserve,
         required_bytes=required,
         available=cap,
         fits=fits,
