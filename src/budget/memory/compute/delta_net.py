@@ -13,22 +13,27 @@ from budget.memory.compute.tensor import Tensor, strides
 class DeltaNet(Recurrent):
     """A graph with gated delta nets."""
 
-    def delta_conv(self, inp: RsInput, conv_all: Tensor, qkv: Tensor, kernel: int, channels: int) -> Tensor:
-        """`qkv` [channels, tokens, seqs] behind the last tokens of its sequences; writes the new ones.
+    def delta_conv(
+        self, inp: RsInput, conv_all: Tensor, x: Tensor, n_kept: int, *, contiguous: bool = False
+    ) -> Tensor:
+        """`x` [channels, tokens, seqs] behind the last `n_kept` tokens of its sequences; writes the new ones.
 
-        Source: `build_conv_state`.
+        Args:
+            contiguous: the new last tokens are made contiguous before they are written.
+
+        Source: `build_conv_state`; qwen4exp.cpp, `build_conv_state_at`.
         """
-        rows, n_seqs = (kernel - 1) * channels, self.n_seqs
-        conv = self.reshape(self.rs(inp, conv_all, rows), kernel - 1, channels, n_seqs)
-        both = self.concat(conv, self.transpose(qkv), 0, "conv_input")
+        channels, n_seqs = x.ne[0], self.n_seqs
+        rows = n_kept * channels
+        conv = self.reshape(self.rs(inp, conv_all, rows), n_kept, channels, n_seqs)
+        both = self.concat(conv, self.transpose(x), 0, "conv_input")
         _, nb1, nb2, _ = strides(both)
-        n_states = self.n_states()
-        for t in range(1, n_states + 1):
-            first = max(0, both.ne[0] - conv.ne[0] - n_states + t)
-            last = self.view_3d(both, kernel - 1, channels, n_seqs, nb1, nb2, first * 4)
-            offset = (n_states - t) * self.params.n_seq_max * rows * 4
+        for slot in reversed(range(self.n_states())):
+            first = max(0, both.ne[0] - n_kept - slot)
+            last = self.view_3d(both, n_kept, channels, n_seqs, nb1, nb2, first * 4)
+            offset = slot * self.params.n_seq_max * rows * 4
             target = self.view_2d(conv_all, rows, n_seqs, strides(conv_all)[1], offset)
-            self.expand(self.cpy(last, target))
+            self.expand(self.cpy(self.cont(last) if contiguous else last, target))
         return both
 
     def delta_net(

@@ -28,7 +28,7 @@ class SparseInput:
     def attention(self, g: Builder, top_k: Tensor) -> AttnInput:
         """The main cache, cut down to the chosen tokens."""
         main = self.main
-        return AttnInput(KvInput(main.k_idxs, None, _top_k_mask(g, main.mask, top_k), main.n_kv), kind="k")
+        return AttnInput(KvInput(main.k_idxs, None, top_k_mask(g, main.mask, top_k), main.n_kv), kind="k")
 
 
 def sparse_input(g: Builder) -> SparseInput:
@@ -95,7 +95,7 @@ def indexer_score(g: Builder, il: int, q: Tensor, k: Tensor, weights: Tensor, ma
     return g.add(g.cont(g.permute(score, 2, 1, 0, 3)), mask)
 
 
-def _top_k_mask(g: Builder, mask: Tensor, top_k: Tensor) -> Tensor:
+def top_k_mask(g: Builder, mask: Tensor, top_k: Tensor) -> Tensor:
     """`mask` where a token was chosen, minus infinity elsewhere."""
     every = g.fill(mask, "kq_mask_all")
     ne, nb = every.ne, strides(every)

@@ -27,9 +27,9 @@ def _build(g: Builder, *, next_: bool) -> None:
     for il in range(g.n_layer):
         cur = g.expand(g.norm_w(x, il, "attn_norm"))
         if g.model.is_recurrent[il]:
-            cur = _linear(g, rs, il, cur, next_=next_)
+            cur = linear_attention(g, rs, il, cur, next_=next_)
         else:
-            cur = _gated_attention(g, inp, il, cur, pos, next_=next_)
+            cur = _attention(g, inp, il, cur, pos)
         skip = g.add(cur, x)
         cur = g.norm_w(skip, il, "post_attention_norm")
         x = g.add(_ffn(g, il, cur, scales=not next_), skip)
@@ -54,14 +54,20 @@ def moe_with_gated_expert(g: Builder, il: int, cur: Tensor) -> Tensor:
     return g.add(routed, g.mul(shared, gate))
 
 
-def _gated_attention(g: Builder, inp: AttnInput, il: int, cur: Tensor, pos: Tensor, *, next_: bool) -> Tensor:
-    """One projection makes queries and gates; the gate works on the result of attention."""
-    head, n_head, n_kv, n_tokens = g.n_embd_head_v, g.n_head, g.n_head_kv, g.n_tokens
-    both, k, v = g.qkv(
+def _attention(g: Builder, inp: AttnInput, il: int, cur: Tensor, pos: Tensor) -> Tensor:
+    head, n_head, n_kv = g.n_embd_head_v, g.n_head, g.n_head_kv
+    projected = g.qkv(
         il, cur, head=2 * head, head_k=head, head_v=head, n_head=n_head, n_head_kv=n_kv, reshape=False
     )
-    if next_:
-        both = g.reshape(both, 2 * head, n_head, n_tokens)
+    return gated_attention(g, inp, il, projected, pos)
+
+
+def gated_attention(
+    g: Builder, inp: AttnInput, il: int, projected: tuple[Tensor, Tensor, Tensor], pos: Tensor
+) -> Tensor:
+    """One projection makes queries and gates; the gate works on the result of attention."""
+    both, k, v = projected
+    head, n_head, n_kv, n_tokens = g.n_embd_head_v, g.n_head, g.n_head_kv, g.n_tokens
     row = 2 * head * 4
     q = g.view_3d(both, head, n_head, n_tokens, row, row * n_head)
     gate = g.view_3d(both, head, n_head, n_tokens, row, row * n_head, head * 4)
@@ -74,7 +80,16 @@ def _gated_attention(g: Builder, inp: AttnInput, il: int, cur: Tensor, pos: Tens
     return g.mm(il, "attn_output", g.mul(cur, gate))
 
 
-def _linear(g: Builder, rs: RsInput, il: int, cur: Tensor, *, next_: bool) -> Tensor:
+def linear_attention(
+    g: Builder, rs: RsInput, il: int, cur: Tensor, *, next_: bool = False, gate: str = "silu", contiguous: bool = False
+) -> Tensor:
+    """One layer with a gated delta net.
+
+    Args:
+        next_: projections as Qwen3-Next has them.
+        gate: function of the output's gate.
+        contiguous: see `delta_conv`.
+    """
     m, n_t, n_seqs = g.model, g.n_seq_tokens, g.n_seqs
     d_inner, head_k = m.number("ssm.inner_size"), m.number("ssm.state_size")
     n_k, n_v = m.number("ssm.group_count"), m.number("ssm.time_step_rank")
@@ -92,7 +107,7 @@ def _linear(g: Builder, rs: RsInput, il: int, cur: Tensor, *, next_: bool) -> Te
     decay = g.reshape(g.mul(alpha, g.named(f"blk.{il}.ssm_a")), 1, n_v, n_t, n_seqs)
     state_all, kernel = g.cache(f"cache_s_l{il}"), g.w(il, "ssm_conv1d")
     channels = d_inner + 2 * n_k * head_k
-    conv = g.delta_conv(rs, g.cache(f"cache_r_l{il}"), qkv, kernel.ne[0], channels)
+    conv = g.delta_conv(rs, g.cache(f"cache_r_l{il}"), qkv, kernel.ne[0] - 1, contiguous=contiguous)
     state = g.reshape(g.rs(rs, state_all, m.number("ssm.state_size") * d_inner), head_v, head_v, n_v, n_seqs)
     mixed = g.unary("silu", g.ssm_conv(conv, kernel, "ssm_conv"))
     row, seq = channels * 4, channels * n_t * 4
@@ -104,7 +119,7 @@ def _linear(g: Builder, rs: RsInput, il: int, cur: Tensor, *, next_: bool) -> Te
         q, k = (_more_heads(g, t, n_v) for t in (q, k))
     out = g.delta_net(q, k, v, decay, beta, state, state_all)
     z = g.reshape(z, head_v, n_v, n_t, n_seqs)
-    out = g.mul(g.norm_w(out, il, "ssm_norm"), g.unary("silu", z))
+    out = g.mul(g.norm_w(out, il, "ssm_norm"), g.unary(gate, z))
     out = g.reshape(out, head_v * n_v, n_t, n_seqs)
     cur = g.mul_mat(g.w(il, "ssm_out"), out) if next_ else g.mm(il, "ssm_out", out)
     return g.reshape(cur, g.n_embd, n_t * n_seqs)
