@@ -1,4 +1,7 @@
-"""Load one model with a real llama.cpp and print what it allocated: `load.py LIBRARY MODEL [N_CTX N_UBATCH N_SEQ]`.
+"""Load one model with a real llama.cpp and print what it allocated: `load.py LIBRARY MODEL [NAME=VALUE...]`.
+
+Names are `n_ctx n_ubatch n_seq_max n_rs_seq` of the context, `mtp=1` for a second context of that type over blocks
+loaded for it, and `lora=FILE`; adapters are read off llama.cpp's log, which rounds to a hundredth of a MiB.
 
 Runs in a process of its own, since llama.cpp aborts where it is not happy. The library is called through its C
 interface; parameter structures are opaque, but for the first numbers, which are checked against llama.cpp's defaults.
@@ -12,6 +15,10 @@ import os
 import sys
 from collections.abc import Iterator
 
+VOCAB_ONLY = 72
+"""Offset of `vocab_only` in the model's parameters, bytes; `load_mtp` is the fifth flag behind it."""
+CONTEXT_TYPE = 9
+"""Place of `ctx_type` in the context's parameters, in words of 32 bits."""
 ROOM = 1024
 """Bytes, more than any parameter structure has; a callee reads only its own part of one passed by value."""
 
@@ -61,6 +68,8 @@ def library(path: str) -> ctypes.CDLL:
     llama.llama_print_system_info.restype = ctypes.c_char_p
     llama._Z26llama_get_memory_breakdownPK13llama_context.argtypes = [ctypes.c_void_p]
     llama._Z26llama_get_memory_breakdownPK13llama_context.restype = Map
+    llama.llama_adapter_lora_init.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+    llama.llama_adapter_lora_init.restype = ctypes.c_void_p
     llama.ggml_backend_buft_name.argtypes = [ctypes.c_void_p]
     llama.ggml_backend_buft_name.restype = ctypes.c_char_p
     return llama
@@ -80,32 +89,58 @@ def features(system_info: str) -> list[str]:
     return [name.strip().lower() for name, value in pairs if value.strip() not in ("0", "")]
 
 
-def main(path: str, model: str, *numbers: str) -> None:
-    """Load, make a context, print its breakdown as JSON."""
-    llama = library(path)
-    llama.llama_backend_init()
-    params = llama.llama_context_default_params()
-    if list(params.words[:4]) != [512, 2048, 512, 1]:
+def check_parameters(llama: ctypes.CDLL) -> tuple[Params, Params]:
+    """Default parameters of a model and a context, at the places this script knows."""
+    of_model, of_context = llama.llama_model_default_params(), llama.llama_context_default_params()
+    if list(of_context.words[:7]) != [512, 2048, 512, 1, 0, 0, 1]:
         sys.exit(
-            f"the context parameters begin with {list(params.words[:4])}, not n_ctx n_batch n_ubatch n_seq_max"
+            f"the context parameters begin with {list(of_context.words[:7])}, not as this script knows them"
         )
-    if numbers:
-        n_ctx, n_ubatch, n_seq_max = map(int, numbers)
-        params.words[0], params.words[2], params.words[3] = n_ctx, n_ubatch, n_seq_max
-    loaded = llama.llama_model_load_from_file(model.encode(), llama.llama_model_default_params())
-    if not loaded:
-        sys.exit("llama.cpp refuses the model")
-    context = llama.llama_init_from_model(loaded, params)
+    if bytes(of_model)[VOCAB_ONLY : VOCAB_ONLY + 6] != b"\0\0\1\0\0\0":
+        sys.exit("the model parameters are not laid out as this script knows them")
+    return of_model, of_context
+
+
+def breakdown(llama: ctypes.CDLL, context: int) -> dict[str, list[int]]:
+    """Weights, context and compute of every buffer type of `context`, bytes."""
+    found = llama._Z26llama_get_memory_breakdownPK13llama_context(context)
+    return {
+        llama.ggml_backend_buft_name(node.buffer_type).decode(): list(node.sizes)
+        for node in nodes(found.root)
+    }
+
+
+def make_context(llama: ctypes.CDLL, model: int, params: Params) -> int:
+    """A context, or the end of the process."""
+    context: int | None = llama.llama_init_from_model(model, params)
     if not context:
         sys.exit("llama.cpp refuses the context")
-    breakdown = llama._Z26llama_get_memory_breakdownPK13llama_context(context)
-    buffers = {
-        llama.ggml_backend_buft_name(node.buffer_type).decode(): list(node.sizes)
-        for node in nodes(breakdown.root)
+    return context
+
+
+def main(path: str, model: str, *options: str) -> None:
+    """Load, make a context, print its breakdown as JSON."""
+    given = dict(option.split("=", 1) for option in options)
+    llama = library(path)
+    llama.llama_backend_init()
+    of_model, params = check_parameters(llama)
+    for place, name in ((0, "n_ctx"), (2, "n_ubatch"), (3, "n_seq_max"), (4, "n_rs_seq")):
+        params.words[place] = int(given.get(name, params.words[place]))
+    if "mtp" in given:
+        ctypes.memset(ctypes.addressof(of_model) + VOCAB_ONLY + 5, 1, 1)
+    loaded = llama.llama_model_load_from_file(model.encode(), of_model)
+    if not loaded:
+        sys.exit("llama.cpp refuses the model")
+    answer = {
+        "buffers": breakdown(llama, make_context(llama, loaded, params)),
+        "features": features(llama.llama_print_system_info().decode()),
     }
-    json.dump(
-        {"buffers": buffers, "features": features(llama.llama_print_system_info().decode())}, sys.stdout
-    )
+    if "mtp" in given:
+        params.words[CONTEXT_TYPE], params.words[4] = 1, 0
+        answer["mtp"] = breakdown(llama, make_context(llama, loaded, params))
+    if "lora" in given and not llama.llama_adapter_lora_init(loaded, given["lora"].encode()):
+        sys.exit("llama.cpp refuses the adapter")
+    json.dump(answer, sys.stdout)
     sys.stdout.flush()
     os._exit(0)  # nothing to tear down
 

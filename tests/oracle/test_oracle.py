@@ -11,8 +11,10 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,13 @@ from tests.ghost import TYPES, write_ghost
 from tests.truth import model, specs
 
 from budget.machine.device import Host, Machine
-from budget.memory.layout import Layout, lay_out
+from budget.memory.adapters import lora
+from budget.memory.draft import mtp
+from budget.memory.layout import lay_out
 from budget.model.read import read_model
 from budget.runtime.settings import Settings
 from budget.source.open import open_model
+from budget.units import MiB
 
 SAME_GRAPHS = frozenset({"2026.9.11063", "own"})
 """Releases that build the graphs of the validated commit; `own` is a library named in the environment."""
@@ -71,10 +76,22 @@ def ghost(name: str, path: Path, *, quantise: str | None = None) -> Path:
     return write_ghost({"metadata": metadata, "tensors": tensors}, path)
 
 
-def load(path: Path, n_ctx: int, n_ubatch: int, n_seq_max: int) -> tuple[Sizes, tuple[str, ...]]:
-    """What llama.cpp allocates, and the processor features it uses."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """A real load."""
+
+    buffers: Sizes
+    mtp: Sizes
+    """Of the second context, where one was asked for."""
+    machine: Machine
+    """A host with the processor features that the library uses."""
+    log: str
+
+
+def load(path: Path, **options: object) -> Load:
+    """What llama.cpp allocates; options as load.py takes them."""
     run = subprocess.run(
-        [sys.executable, str(LOAD), str(LIBRARY), str(path), str(n_ctx), str(n_ubatch), str(n_seq_max)],
+        [sys.executable, str(LOAD), str(LIBRARY), str(path), *(f"{k}={v}" for k, v in options.items())],
         capture_output=True,
         text=True,
         timeout=120,
@@ -85,57 +102,69 @@ def load(path: Path, n_ctx: int, n_ubatch: int, n_seq_max: int) -> tuple[Sizes, 
             f"this llama.cpp does not load it: {(run.stderr.strip().splitlines() or ['no output'])[-1]}"
         )
     answer: dict[str, Any] = json.loads(run.stdout)
-    features = tuple(FEATURE.get(name, name) for name in answer["features"])
-    return {name: tuple(sizes) for name, sizes in answer["buffers"].items() if any(sizes)}, features
-
-
-def planned(path: Path, features: tuple[str, ...], n_ctx: int, n_ubatch: int, n_seq_max: int) -> Layout:
-    """The plan for the library's own defaults: `swa_full` is on, every token of a batch may be an output."""
-    host = Host(ram_total_bytes=MACHINE_ROOM, ram_available_bytes=MACHINE_ROOM, cpu_features=features)
-    settings = Settings(
-        tool="llama-cli",
-        n_ctx=n_ctx,
-        n_ubatch=n_ubatch,
-        n_parallel=n_seq_max,
-        kv_unified=False,
-        swa_full=True,
+    host = Host(
+        ram_total_bytes=MACHINE_ROOM,
+        ram_available_bytes=MACHINE_ROOM,
+        cpu_features=tuple(FEATURE.get(name, name) for name in answer["features"]),
     )
-    return lay_out(read_model(open_model(str(path))[0]), settings, Machine(host=host))
+    return Load(
+        buffers=_sizes(answer["buffers"]),
+        mtp=_sizes(answer.get("mtp", {})),
+        machine=Machine(host=host),
+        log=run.stderr,
+    )
 
 
-def compare(name: str, path: Path, numbers: tuple[int, int, int]) -> None:
+def _sizes(buffers: dict[str, list[int]]) -> Sizes:
+    return {name: (sizes[0], sizes[1], sizes[2]) for name, sizes in buffers.items() if any(sizes)}
+
+
+def library_settings(**changes: Any) -> Settings:
+    """The library's own defaults: `swa_full` is on, every token of a batch may be an output."""
+    return replace(
+        Settings(tool="llama-cli", n_ctx=512, n_parallel=1, kv_unified=False, swa_full=True), **changes
+    )
+
+
+def compare(name: str, path: Path, *, n_ctx: int = 512, n_ubatch: int = 512, n_seq_max: int = 1) -> None:
     """Hold the plan against a load; what may differ is said in the module's text."""
-    real, features = load(path, *numbers)
-    layout = planned(path, features, *numbers)
-    mine = {
-        b.name: (b.weights_bytes, b.context_bytes, b.compute_bytes)
-        for b in layout.buffers
-        if b.weights_bytes or b.context_bytes or b.compute_bytes
-    }
-    assert {n: s[0] for n, s in mine.items() if s[0]} == {n: s[0] for n, s in real.items() if s[0]}
-    assert {n: s[1] for n, s in mine.items() if s[1]} == {n: s[1] for n, s in real.items() if s[1]}
+    real = load(path, n_ctx=n_ctx, n_ubatch=n_ubatch, n_seq_max=n_seq_max)
+    settings = library_settings(n_ctx=n_ctx, n_ubatch=n_ubatch, n_parallel=n_seq_max)
+    layout = lay_out(read_model(open_model(str(path))[0]), settings, real.machine)
+    mine = _sizes({b.name: [b.weights_bytes, b.context_bytes, b.compute_bytes] for b in layout.buffers})
+    for column in (0, 1):
+        assert column_of(mine, column) == column_of(real.buffers, column)
     if RELEASE not in SAME_GRAPHS or name in CHANGED_SINCE.get(RELEASE, ()):
         pytest.skip(f"weights and context are exact; xllamacpp {RELEASE} builds other graphs")
     if layout.compute.basis != "exact":
         pytest.skip(f"weights and context are exact; compute is no more than {layout.compute.basis}")
-    assert mine == real
+    assert mine == real.buffers
+
+
+def column_of(sizes: Sizes, column: int) -> dict[str, int]:
+    """One column, without its zeros."""
+    return {name: row[column] for name, row in sizes.items() if row[column]}
 
 
 @pytest.mark.parametrize("name", TOYS)
 def test_a_real_load_allocates_what_the_plan_says(name: str, tmp_path: Path) -> None:
     if RELEASE not in SAME_GRAPHS and name == "toy/qwen4exp-moe":
         pytest.skip("later releases keep more history of its convolution")
-    compare(name, ghost(name, tmp_path / "model.gguf"), (512, 512, 1))
+    compare(name, ghost(name, tmp_path / "model.gguf"))
 
 
-@pytest.mark.parametrize("numbers", [(1024, 128, 4), (2048, 512, 2)], ids=str)
+@pytest.mark.parametrize(
+    "numbers",
+    [{"n_ctx": 1024, "n_ubatch": 128, "n_seq_max": 4}, {"n_ctx": 2048, "n_ubatch": 512, "n_seq_max": 2}],
+    ids=str,
+)
 @pytest.mark.parametrize(
     "name", ["toy/llama-dense", "toy/gemma3-dense", "toy/qwen3moe-moe", "toy/mamba2-dense"]
 )
 def test_slots_and_micro_batches_change_a_real_load_as_planned(
-    name: str, numbers: tuple[int, int, int], tmp_path: Path
+    name: str, numbers: dict[str, int], tmp_path: Path
 ) -> None:
-    compare(name, ghost(name, tmp_path / "model.gguf"), numbers)
+    compare(name, ghost(name, tmp_path / "model.gguf"), **numbers)
 
 
 @pytest.mark.parametrize("quantise", ["Q4_0", "Q4_K", "Q6_K", "IQ4_NL"])
@@ -143,7 +172,87 @@ def test_slots_and_micro_batches_change_a_real_load_as_planned(
 def test_repacked_weights_are_a_second_copy_beside_the_mapped_file(
     name: str, quantise: str, tmp_path: Path
 ) -> None:
-    compare(name, ghost(name, tmp_path / "model.gguf", quantise=quantise), (512, 512, 1))
+    compare(name, ghost(name, tmp_path / "model.gguf", quantise=quantise))
+
+
+@pytest.mark.parametrize("name", ["toy/qwen35-dense", "toy/lfm2-dense", "toy/nemotron_h-dense"])
+def test_states_kept_for_rollback_multiply_the_recurrent_state(name: str, tmp_path: Path) -> None:
+    path = ghost(name, tmp_path / "model.gguf")
+    real, without = load(path, n_rs_seq=3), load(path)
+    layout = lay_out(read_model(open_model(str(path))[0]), library_settings(n_rs_seq=3), real.machine)
+    assert (
+        layout.on("CPU").context_bytes
+        == column_of(real.buffers, 1)["CPU"]
+        > column_of(without.buffers, 1)["CPU"]
+    )
+
+
+def test_a_context_for_multi_token_prediction_caches_the_blocks_behind_the_trunk(tmp_path: Path) -> None:
+    path = write_ghost(with_mtp_block("toy/glm4moe-moe"), tmp_path / "model.gguf")
+    real = load(path, mtp=1)
+    model_ = read_model(open_model(str(path))[0])
+    settings = library_settings(spec_type=("draft-mtp",), load_mtp=True)
+    layout = lay_out(model_, settings, real.machine)
+    parts = mtp(model_, settings, layout)
+    assert layout.on("CPU").weights_bytes == sum(column_of(real.buffers, 0).values())
+    assert sum(e.size_bytes for e in parts if e.kind == "context") == column_of(real.mtp, 1)["CPU"]
+    compute = sum(e.size_bytes for e in parts if e.kind == "compute")
+    assert column_of(real.mtp, 2)["CPU"] <= compute  # an estimate, never below
+
+
+@pytest.mark.parametrize("quantise", [None, "Q4_0"], ids=["mapped", "repacked"])
+def test_an_adapter_takes_host_memory_beside_mapped_and_repacked_weights(
+    quantise: str | None, tmp_path: Path
+) -> None:
+    path = ghost("toy/llama-dense", tmp_path / "model.gguf", quantise=quantise)
+    adapter = write_ghost(lora_for("toy/llama-dense", rank=256), tmp_path / "lora.gguf")
+    real = load(path, lora=adapter)
+    model_ = read_model(open_model(str(path))[0])
+    layout = lay_out(model_, library_settings(), real.machine)
+    parts = lora(model_, layout.placement, open_model(str(adapter))[0], str(adapter))
+    logged = re.findall(r"(\S+) LoRA buffer size = +([0-9.]+) MiB", real.log)
+    print(logged)
+    assert abs(sum(float(mib) for _, mib in logged) - sum(e.size_bytes for e in parts) / MiB) < 0.02
+
+
+def with_mtp_block(name: str) -> dict[str, Any]:
+    """A toy with one block for multi-token prediction behind its trunk, a copy of the last one."""
+    spec = specs()[name]
+    architecture = spec["metadata"]["general.architecture"][1]
+    n_block = spec["metadata"][f"{architecture}.block_count"][1]
+    width = spec["metadata"][f"{architecture}.embedding_length"][1]
+    metadata = spec["metadata"] | {
+        "tokenizer.ggml.model": ["str", "no_vocab"],
+        f"{architecture}.block_count": ["u32", n_block + 1],
+        f"{architecture}.nextn_predict_layers": ["u32", 1],
+    }
+    last = f"blk.{n_block - 1}."
+    block = [
+        [f"blk.{n_block}.{n.removeprefix(last)}", d, t] for n, d, t in spec["tensors"] if n.startswith(last)
+    ]
+    head = [[f"blk.{n_block}.nextn.{part}.weight", dims, "F32"]
+            for part, dims in (("eh_proj", [2 * width, width]), ("enorm", [width]), ("hnorm", [width]),
+                               ("shared_head_norm", [width]))]  # fmt: skip
+    return {"metadata": metadata, "tensors": [*spec["tensors"], *block, *head]}
+
+
+def lora_for(name: str, *, rank: int) -> dict[str, Any]:
+    """An adapter of every attention and feed-forward matrix of a toy."""
+    spec = specs()[name]
+    tensors = []
+    for weight, dims, _ in spec["tensors"]:
+        if len(dims) == 2 and weight.startswith("blk.") and weight.endswith(".weight"):
+            tensors += [
+                [f"{weight}.lora_a", [dims[0], rank], "F32"],
+                [f"{weight}.lora_b", [rank, dims[1]], "F32"],
+            ]
+    metadata = {
+        "general.architecture": spec["metadata"]["general.architecture"],
+        "general.type": ["str", "adapter"],
+        "adapter.type": ["str", "lora"],
+        "adapter.lora.alpha": ["f32", 16.0],
+    }
+    return {"metadata": metadata, "tensors": tensors}
 
 
 def test_at_least_twelve_architectures_are_held_to_the_byte(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def lora(model: Model, placement: Placement, header: Header, path: str) -> tuple
     homes: dict[str, PlacedTensor] = {}
     for placed in placement.weights:
         homes.setdefault(placed.tensor.name, placed)
-    sizes: dict[BufferType, int] = {}
+    sizes: dict[tuple[BufferType, str], int] = {}
     for name, pair in _pairs(header, path).items():
         home = homes.get(name)
         if home is None:
@@ -41,8 +41,10 @@ def lora(model: Model, placement: Placement, header: Header, path: str) -> tuple
         _check_shapes(home.tensor, pair, path)
         # repacked buffers cannot hold adapters: llama.cpp falls back to plain CPU memory
         target = buffer_types.CPU if home.buffer_type is buffer_types.CPU_REPACK else home.buffer_type
-        size = sum(buffer_types.padded_bytes(target, t.type, t.ne) for t in pair)
-        sizes[target] = sizes.get(target, 0) + size
+        # named like the mapped buffer, but memory of its own
+        mapped = placement.mmap and home.buffer_type is buffer_types.CPU
+        key = (target, "CPU_Mapped" if mapped else target.name)
+        sizes[key] = sizes.get(key, 0) + sum(buffer_types.padded_bytes(target, t.type, t.ne) for t in pair)
     return _extras(placement, "lora", sizes.items(), _LORA_SOURCE)
 
 
@@ -51,7 +53,7 @@ def control_vector(model: Model, settings: Settings, placement: Placement) -> tu
 
     Source: llama-adapter.cpp, `llama_adapter_cvec::init`; llama-model.cpp, `select_buft`.
     """
-    sizes: dict[BufferType, int] = {}
+    sizes: dict[tuple[BufferType, str], int] = {}
     for il in range(1, model.n_layer):
         device = placement.layer_device[il]
         target = placement.cpu_buffer_type
@@ -60,24 +62,24 @@ def control_vector(model: Model, settings: Settings, placement: Placement) -> tu
         elif placement.host_buffer_type is not None and not settings.no_host:
             target = placement.host_buffer_type  # first in the list of a host layer, and it can add
         row = buffer_types.padded_bytes(target, F32, (model.n_embd, 1, 1, 1))
-        sizes[target] = sizes.get(target, 0) + row
+        sizes[target, target.name] = sizes.get((target, target.name), 0) + row
     return _extras(placement, "control_vector", sizes.items(), _VECTOR_SOURCE)
 
 
 def _extras(
-    placement: Placement, part: str, sizes: Iterable[tuple[BufferType, int]], source: str
+    placement: Placement, part: str, sizes: Iterable[tuple[tuple[BufferType, str], int]], source: str
 ) -> tuple[Extra, ...]:
     return tuple(
         Extra(
             part=part,  # type: ignore[arg-type]
             kind="weights",
             device=HOST if target.device is None else placement.devices[target.device].name,
-            buffer=target.name,
+            buffer=name,
             size_bytes=size,
             basis="exact" if target.backend in ("cpu", "cuda") else "formula",
             source=source,
         )
-        for target, size in sizes
+        for (target, name), size in sizes
     )
 
 
