@@ -141,6 +141,10 @@ class Question:
         from budget.planning.fit import Request
 
         machine = self.machine if probe else Machine(host=Host())
+        if probe:
+            from budget.runtime.device_checks import validate_against_devices
+
+            validate_against_devices(self.settings, [d.name for d in machine.devices if d.kind != "cpu"])
         overhead = self.values.get("overhead") or "auto"
         return Request(
             model=model,
