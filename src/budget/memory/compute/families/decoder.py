@@ -5,11 +5,11 @@ from __future__ import annotations
 from budget.memory.compute.builder import Builder
 
 
-def llama(g: Builder) -> None:
-    """Source: src/models/llama.cpp (also Mixtral)."""
+def llama(g: Builder, *, embed: bool = False) -> None:
+    """Source: src/models/llama.cpp (also Mixtral); `embed`: tokens see the batch, and there are no logits."""
     x = g.inp_embd(scale=bool(g.model.key("embedding_scale")))
     pos = g.inp_pos()
-    inp = g.attn_inp_kv()
+    inp = g.attn_inp_no_cache() if embed else g.attn_inp_kv()
     out_ids = g.inp_out_ids()
     for il in range(g.n_layer):
         skip = x
@@ -25,7 +25,15 @@ def llama(g: Builder) -> None:
         else:
             cur = g.moe(il, cur, norm_w=True, scales=True)
         x = g.add(cur, skip)
-    g.finish(g.head_norm(x))
+    if embed:
+        g.finish_embedding(g.head_norm(x))
+    else:
+        g.finish(g.head_norm(x))
+
+
+def llama_embed(g: Builder) -> None:
+    """Source: src/models/llama-embed.cpp."""
+    llama(g, embed=True)
 
 
 def qwen2(g: Builder) -> None:
