@@ -152,6 +152,7 @@ TABLE: dict[str, str] = {
     "plamo": "beside:plamo",
     "plamo2": "plamo2:plamo2",
     "plamo3": "sliding:plamo3",
+    "plm": "rare:plm",
     "pockettts": "plain:plain",
     "qwen": "plain:plain",
     "qwen2": "decoder:qwen2",
