@@ -101,6 +101,8 @@ class Graph(Ops):
         """The embedded tokens as they are before they are scaled (deepstack inputs stand behind them)."""
         self.alias: dict[int, int] = {}
         """Layers that run the weights of another block; their caches are their own."""
+        self.side = ""
+        """`enc.` or `dec.` before the names of blocks, where a model has both."""
         self._leaves: dict[str, Tensor] = {}
 
     def add_fused(self, probe: str, t: Tensor, il: int) -> None:
@@ -157,16 +159,19 @@ class Graph(Ops):
         """
         t = self.opt(il, name)
         if t is None:
-            raise BadModelError(f"tensor blk.{self.alias.get(il, il)}.{name}.weight is missing")
+            raise BadModelError(f"tensor {self._block(il)}.{name}.weight is missing")
         return t
+
+    def _block(self, il: int) -> str:
+        return f"{self.side}blk.{self.alias.get(il, il)}"
 
     def opt(self, il: int, name: str) -> Tensor | None:
         """A weight of block `il`, or None."""
-        return self.weight(f"blk.{self.alias.get(il, il)}.{name}.weight")
+        return self.weight(f"{self._block(il)}.{name}.weight")
 
     def b(self, il: int, name: str) -> Tensor | None:
         """A bias of block `il`, or None."""
-        return self.weight(f"blk.{self.alias.get(il, il)}.{name}.bias")
+        return self.weight(f"{self._block(il)}.{name}.bias")
 
     def s(self, il: int, name: str) -> Tensor | None:
         """A scale of block `il` (per-tensor scale of NVFP4 files), or None.
