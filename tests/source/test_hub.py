@@ -14,7 +14,8 @@ from budget.source import hub as hub_module
 from budget.source import open_model
 from budget.source.cache import HeaderCache
 from budget.source.errors import MissingFileError
-from budget.source.hub import Hub, HubName, list_quants, names_repo, open_all, parse_name, parse_page
+from budget.source.hub import Hub, list_quants, open_all
+from budget.source.hub_name import HubName, names_repo, parse_name, parse_page
 from budget.source.web import WebReader
 from source.servers import QUICK, Handler, serve
 from source.specs import BIG, MODEL, part

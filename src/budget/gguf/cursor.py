@@ -20,8 +20,8 @@ MAX_HEADER_BYTES = 64 * MiB
 """Longest header read: the longest in use are about 15 MiB. Bounds the work a hostile file can ask for."""
 MAX_DECODED = 1 << 20
 """Most array elements decoded in one header; per-layer arrays need 512 each."""
-MAX_TEXT_BYTES = 16 * MiB
-"""Most text decoded in one header."""
+MAX_TEXT_BYTES = 4 * MiB
+"""Most text decoded in one header; a model has 20 KiB, and bytes that are not UTF-8 take long to escape."""
 KEPT_TEXT_BYTES = 64 * 1024
 """Of a longer string only this much is kept."""
 _MAX_STRING = 1 << 30

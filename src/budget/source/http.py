@@ -94,7 +94,7 @@ def new_client(policy: Policy = PATIENT) -> httpx.Client:
 
 def read_remote_header(
     url: str, *, client: httpx.Client, headers: Mapping[str, str] | None = None, known_etag: str | None = None,
-    policy: Policy = PATIENT, sleep: Callable[[float], None] = time.sleep,
+    policy: Policy = PATIENT, sleep: Callable[[float], None] = time.sleep, quiet: bool = False,
 ) -> RemoteHeader:  # fmt: skip
     """The header of the GGUF file at `url`.
 
@@ -105,6 +105,7 @@ def read_remote_header(
         known_etag: of the version whose header the caller has; the server may answer that it is unchanged.
         policy: limits.
         sleep: waits between attempts.
+        quiet: no progress bar, whoever looks.
 
     Raises:
         BadModelError: there is no such file, or it is no GGUF file that llama.cpp would load.
@@ -113,7 +114,7 @@ def read_remote_header(
     from budget.source.progress import ReadProgress
     from budget.source.remote_file import RemoteFile
 
-    with ReadProgress(shown(url)) as progress:
+    with ReadProgress(shown(url), quiet=quiet) as progress:
         file = RemoteFile(client, url, headers or {}, known_etag, policy, sleep, progress.update)
         try:
             return _read(file, policy)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from budget.errors import BudgetError, NetworkError, UsageError
 from budget.gguf.header import Header
@@ -16,33 +16,13 @@ from budget.source import gguf_names
 from budget.source.errors import MissingFileError
 from budget.source.gguf_names import GGUFFile
 from budget.source.hub_cache import HubCache
+from budget.source.hub_name import FORMS, HubName, endpoint, parse_name, parse_page
 
 if TYPE_CHECKING:
     from budget.source.open import SourceInfo
     from budget.source.web import WebReader
 
-_FORMS = "write hf://user/repo, hf://user/repo:Q4_K_M or hf://user/repo/file.gguf, with @revision if need be"
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
-_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
-_PAGES = ("blob", "resolve", "raw", "tree")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HubName:
-    """What an `hf://` name says."""
-
-    repo: str
-    """`user/repo`."""
-    file: str | None = None
-    """Path in the repository."""
-    quant: str | None = None
-    revision: str = "main"
-    """Branch, tag or commit."""
-
-    def __str__(self) -> str:
-        at = "" if self.revision == "main" else f"@{self.revision}"
-        tail = f"/{self.file}" if self.file else f":{self.quant}" if self.quant else ""
-        return f"hf://{self.repo}{tail}{at}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +49,6 @@ class HubRepo:
         return str(replace(self.name, file=file.path, quant=None))
 
 
-def endpoint(env: Mapping[str, str] = os.environ) -> str:
-    """Address of the Hub, without a slash at the end: MODEL_ENDPOINT, HF_ENDPOINT, or huggingface.co.
-
-    Source: llama.cpp, `common_get_model_endpoint`.
-    """
-    return (env.get("MODEL_ENDPOINT") or env.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-
-
 def token(env: Mapping[str, str] = os.environ) -> str | None:
     """HF_TOKEN, or the content of the token file that `hf auth login` writes."""
     given = env.get("HF_TOKEN") or env.get("HUGGING_FACE_HUB_TOKEN")
@@ -89,56 +61,6 @@ def token(env: Mapping[str, str] = os.environ) -> str | None:
         return path.read_text(encoding="utf-8").strip() or None
     except (OSError, UnicodeDecodeError):
         return None
-
-
-def parse_name(spec: str) -> HubName:
-    """What `hf://...` means.
-
-    Raises:
-        UsageError: it is no such name.
-    """
-    text = spec.removeprefix("hf://").strip("/")
-    revision = "main"
-    match = re.match(r"([^/@]+/[^/@:]+)@([^/:@]+)(.*)\Z", text)
-    if match:
-        text, revision = match[1] + match[3], unquote(match[2])
-    else:
-        text, at, tail = text.partition("@")
-        if at:
-            revision, colon, quant = tail.partition(":")
-            text += colon + quant
-    text, _, quant = text.partition(":")
-    user, _, rest = text.partition("/")
-    repo, _, file = rest.partition("/")
-    if not user or not repo or not revision or (file and quant) or not _valid(user, repo):
-        raise UsageError(f"not a model on the Hugging Face Hub: {spec!r}", hint=_FORMS)
-    if file and not file.lower().endswith(".gguf"):
-        raise UsageError(f"not a GGUF file: {spec!r}", hint=_FORMS)
-    return HubName(repo=f"{user}/{repo}", file=unquote(file) or None, quant=quant or None, revision=revision)
-
-
-def parse_page(url: str) -> HubName | None:
-    """The model a pasted page address means, such as `https://huggingface.co/u/r/blob/main/m.gguf`; else None."""
-    parts = urlsplit(url)
-    if parts.hostname not in _HOSTS and parts.netloc != urlsplit(endpoint()).netloc:
-        return None
-    steps = [unquote(step) for step in parts.path.strip("/").split("/")]
-    if len(steps) < 2 or not _valid(*steps[:2]) or steps[0] in ("api", "datasets", "spaces", "docs"):
-        return None
-    repo = f"{steps[0]}/{steps[1]}"
-    if len(steps) == 2:
-        return HubName(repo=repo)
-    if steps[2] not in _PAGES or len(steps) < 4:
-        return None
-    file = "/".join(steps[4:])
-    return HubName(repo=repo, file=file if file.lower().endswith(".gguf") else None, revision=steps[3])
-
-
-def _valid(user: str, repo: str) -> bool:
-    """Source: huggingface_hub, `validate_repo_id`."""
-    return all(
-        re.fullmatch(r"[A-Za-z0-9][\w.-]{0,95}", part, re.ASCII) and ".." not in part for part in (user, repo)
-    )
 
 
 class Hub:
@@ -289,7 +211,7 @@ def open_all(
 
     def read(file: GGUFFile) -> tuple[GGUFFile, tuple[Header, SourceInfo] | BudgetError]:
         try:
-            return file, open_model(repo.spec(file), use_cache=use_cache)
+            return file, open_model(repo.spec(file), use_cache=use_cache, quiet=True)
         except BudgetError as error:
             return file, error
 
@@ -309,15 +231,6 @@ def list_quants(spec: str, *, use_cache: bool = True) -> HubRepo:
 
     name = parse_name(spec) if spec.startswith("hf://") else parse_page(spec)
     if name is None:
-        raise UsageError(f"not a model on the Hugging Face Hub: {spec!r}", hint=_FORMS)
+        raise UsageError(f"not a model on the Hugging Face Hub: {spec!r}", hint=FORMS)
     with WebReader(HeaderCache() if use_cache else None) as web:
         return Hub(web).list_files(name)
-
-
-def names_repo(spec: str) -> bool:
-    """Whether `spec` stands for a whole repository, with all its quantisations."""
-    if spec.startswith("hf://"):
-        name: HubName | None = parse_name(spec)
-    else:
-        name = parse_page(spec) if spec.startswith(("https://", "http://")) else None
-    return name is not None and name.file is None and name.quant is None

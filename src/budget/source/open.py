@@ -29,13 +29,14 @@ class SourceInfo:
     """The (first) file that was read: a path on this disk, a path in a repository, or an address."""
 
 
-def open_model(spec: str, *, use_cache: bool = True) -> tuple[Header, SourceInfo]:
+def open_model(spec: str, *, use_cache: bool = True, quiet: bool = False) -> tuple[Header, SourceInfo]:
     """The header of the model that `spec` names.
 
     Args:
         spec: a path, the first shard of a split model, `sample:NAME`, `https://...`, `hf://user/repo...`,
             `ollama://name:tag`, or an address that an installed fsspec knows, such as `s3://`.
         use_cache: whether headers read before may be used, and this one kept.
+        quiet: no progress bar, even on a terminal.
 
     Raises:
         BadModelError: the file cannot be read as a GGUF model.
@@ -52,11 +53,11 @@ def open_model(spec: str, *, use_cache: bool = True) -> tuple[Header, SourceInfo
         return _local(spec, cache)
     match scheme.lower():
         case "http" | "https":
-            return _web(spec, cache)
+            return _web(spec, cache, quiet)
         case "hf":
-            return _hub(spec, spec, cache)
+            return _hub(spec, spec, cache, quiet)
         case "ollama":
-            return _ollama(spec, cache)
+            return _ollama(spec, cache, quiet)
         case "file":
             from urllib.parse import unquote, urlsplit
 
@@ -87,8 +88,8 @@ def _local(path: str, cache: HeaderCache | None) -> tuple[Header, SourceInfo]:
     return header, SourceInfo(location=path, file_bytes=total, n_shards=len(paths), path=path)
 
 
-def _web(url: str, cache: HeaderCache | None) -> tuple[Header, SourceInfo]:
-    from budget.source.hub import parse_page
+def _web(url: str, cache: HeaderCache | None, quiet: bool) -> tuple[Header, SourceInfo]:
+    from budget.source.hub_name import parse_page
     from budget.source.web import WebReader
 
     try:
@@ -96,10 +97,10 @@ def _web(url: str, cache: HeaderCache | None) -> tuple[Header, SourceInfo]:
     except ValueError as error:
         raise UsageError(f"not a usable address: {url!r} ({error})", hint="check the address") from error
     if page is not None:
-        return _hub(url, str(page), cache)
+        return _hub(url, str(page), cache, quiet)
     base, mark, query = url.partition("?")
     sizes: list[int | None] = []
-    with WebReader(cache) as web:
+    with WebReader(cache, quiet=quiet) as web:
 
         def read_one(address: str) -> Header:
             header, file_bytes = web.header(address + mark + query)
@@ -111,20 +112,21 @@ def _web(url: str, cache: HeaderCache | None) -> tuple[Header, SourceInfo]:
     return header, SourceInfo(location=url, file_bytes=total, n_shards=len(paths), path=url)
 
 
-def _hub(spec: str, name: str, cache: HeaderCache | None) -> tuple[Header, SourceInfo]:
-    from budget.source.hub import Hub, parse_name
+def _hub(spec: str, name: str, cache: HeaderCache | None, quiet: bool) -> tuple[Header, SourceInfo]:
+    from budget.source.hub import Hub
+    from budget.source.hub_name import parse_name
     from budget.source.web import WebReader
 
-    with WebReader(cache) as web:
+    with WebReader(cache, quiet=quiet) as web:
         header, file_bytes, paths = Hub(web).open(parse_name(name))
     return header, SourceInfo(location=spec, file_bytes=file_bytes, n_shards=len(paths), path=paths[0])
 
 
-def _ollama(spec: str, cache: HeaderCache | None) -> tuple[Header, SourceInfo]:
+def _ollama(spec: str, cache: HeaderCache | None, quiet: bool) -> tuple[Header, SourceInfo]:
     from budget.source.ollama import open_model as open_ollama
     from budget.source.ollama import parse_name
     from budget.source.web import WebReader
 
-    with WebReader(cache) as web:
+    with WebReader(cache, quiet=quiet) as web:
         header, file_bytes, path = open_ollama(parse_name(spec), web)
     return header, SourceInfo(location=spec, file_bytes=file_bytes, path=path)

@@ -13,10 +13,13 @@ PATIENCE_S = 1.0
 class ReadProgress:
     """Counts towards a total that may grow; draws only on a terminal."""
 
-    def __init__(self, label: str, *, unit: str = "bytes", stream: TextIO | None = None) -> None:
+    def __init__(
+        self, label: str, *, unit: str = "bytes", quiet: bool = False, stream: TextIO | None = None
+    ) -> None:  # fmt: skip
         self.label = label
         self.unit = unit
         self.stream = stream or sys.stderr
+        self._shown = not quiet and self.stream.isatty()
         self._start_s = time.monotonic()
         self._bar: Any = None
         self._task: Any = None
@@ -31,7 +34,7 @@ class ReadProgress:
     def update(self, done: int, total: int | None) -> None:
         """Show `done` of `total`, bytes or things."""
         if self._bar is None:
-            if time.monotonic() - self._start_s < PATIENCE_S or not self.stream.isatty():
+            if not self._shown or time.monotonic() - self._start_s < PATIENCE_S:
                 return
             self._open()
         self._bar.update(self._task, completed=done, total=total)

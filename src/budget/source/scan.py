@@ -75,7 +75,7 @@ def _row(found: Found, judge: Judge[T], use_cache: bool) -> Row[T]:
     if found.kind != "model":
         return Row(found=found)
     try:
-        return Row(found=found, result=judge(*open_model(found.spec, use_cache=use_cache)))
+        return Row(found=found, result=judge(*open_model(found.spec, use_cache=use_cache, quiet=True)))
     except BudgetError as error:
         return Row(found=found, error=error.message, hint=error.hint)
     except Exception as error:  # a row, not an end: the other models still get their answer

@@ -20,9 +20,10 @@ class WebReader:
 
     def __init__(
         self, cache: HeaderCache | None = None, *, policy: Policy | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = time.sleep, quiet: bool = False,
     ) -> None:  # fmt: skip
         self.cache = cache
+        self.quiet = quiet
         self.sleep = sleep
         self._policy = policy
         self._client: httpx.Client | None = None
@@ -70,7 +71,7 @@ class WebReader:
 
         got = read_remote_header(
             url, client=self.client, headers=headers, known_etag=known.validator if known else None,
-            policy=self.policy, sleep=self.sleep,
+            policy=self.policy, sleep=self.sleep, quiet=self.quiet,
         )  # fmt: skip
         header, file_bytes = got.header, got.file_bytes
         if header is None:
