@@ -39,7 +39,7 @@ class Curve:
         """Bytes at a context of `n_ctx` tokens, padded as llama.cpp pads it.
 
         Raises:
-            UsageError: the curve does not reach this context.
+            UsageError: the curve does not reach this context, or it is negative.
         """
         return self._segment(n_ctx).bytes_at(self._padded(n_ctx))
 
@@ -94,6 +94,8 @@ class Curve:
         return round_up(n_ctx, self.step)
 
     def _segment(self, n_ctx: int) -> Segment:
+        if n_ctx < 0:
+            raise UsageError(f"a context of {n_ctx} tokens: cannot be negative")
         padded = self._padded(n_ctx)
         for segment in self.segments:
             if segment.last_n_ctx is None or padded <= segment.last_n_ctx:

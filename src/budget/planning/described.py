@@ -42,6 +42,17 @@ class Described:
     n_layer_swa: int = 0
     """Blocks of those with K/V that see only the window."""
 
+    def __post_init__(self) -> None:
+        """Refuse sizes that are none.
+
+        Raises:
+            UsageError: a negative or fractional size.
+        """
+        for name in ("weights_bytes", "kv_bytes_per_token", "fixed_bytes"):
+            size = getattr(self, name)
+            if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 0):
+                raise UsageError(f"{name} {size!r}: must be whole bytes from 0 on")
+
     def cache_bytes_per_token(self, type_k: GGMLType, type_v: GGMLType) -> int | None:
         """Bytes of K and V of all blocks for one token; None where it is not known.
 

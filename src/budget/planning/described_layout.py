@@ -33,6 +33,8 @@ def lay_out_described(described: Described, model: Model, settings: Settings, ma
         raise UsageError(
             "the trained context of a described model is not known", hint="give -c, or --ctx-train"
         )
+    if settings.n_ctx < 0:
+        raise UsageError(f"-c {settings.n_ctx}: a context cannot be negative")
     params = resolve(settings, model)
     check(model, params)
     used = model_devices(settings, machine)

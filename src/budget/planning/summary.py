@@ -1,0 +1,41 @@
+"""A plan in one line, and how tight it is."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from budget.planning.fit import Plan, headroom_bytes
+from budget.units import GiB, format_size
+
+Tightness = Literal["ok", "tight", "short"]
+TIGHT_BYTES = GiB
+"""Less than this left over is tight: one more slot or a longer prompt may not fit."""
+
+
+def tightness(required_bytes: int, available_bytes: int, *, tight_bytes: int = TIGHT_BYTES) -> Tightness:
+    """`short` where it does not fit, `tight` where less than `tight_bytes` are left, else `ok`."""
+    left = available_bytes - required_bytes
+    return "short" if left < 0 else "tight" if left < tight_bytes else "ok"
+
+
+def plan_tightness(answer: Plan, *, tight_bytes: int = TIGHT_BYTES) -> Tightness | None:
+    """The same for the device that binds; None where the verdict is unknown or nothing is limited."""
+    if answer.verdict == "unknown":
+        return None
+    limited = answer.request.budget.combined_bytes is not None or any(
+        d.available_bytes is not None and d.required_bytes for d in answer.devices
+    )
+    return tightness(0, headroom_bytes(answer), tight_bytes=tight_bytes) if limited else None
+
+
+def one_line(answer: Plan) -> str:
+    """`fits at 8,192 tokens: CUDA0 7.2 of 24.0 GiB, CPU 0.5 of 51.2 GiB`: every device that holds something."""
+    words = {"fits": "fits", "does_not_fit": "does not fit", "unknown": "unknown"}[answer.verdict]
+    parts = []
+    for device in answer.devices:
+        if not device.required_bytes:
+            continue
+        cap = device.available_bytes
+        limit = f" of {format_size(cap)}" if cap is not None else ""
+        parts.append(f"{device.name} {format_size(device.required_bytes)}{limit}")
+    return f"{words} at {answer.layout.params.n_ctx:,} tokens: {', '.join(parts) or 'nothing to hold'}"
