@@ -56,6 +56,18 @@ def test_every_local_failure_has_its_message(tmp_path):
         assert e.value.exit_code == ExitCode.BAD_MODEL
 
 
+def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/null"):
+        with pytest.raises(BadModelError, match="not a regular file"):
+            open_model(str(path))
+
+
+def test_a_name_with_a_null_byte_is_refused():
+    with pytest.raises(BadModelError, match="no such file"):
+        open_model("a\0b.gguf")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_named(tmp_path):
     path = write(tmp_path / "m.gguf", MODEL)

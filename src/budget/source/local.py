@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,24 +37,29 @@ def open_header(path: str | os.PathLike[str], cache: HeaderCache | None = None) 
     """
     name = os.fspath(path)
     try:
+        mode = os.stat(name).st_mode  # noqa: PTH116
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a pipe would wait for its writer
+            raise BadModelError(f"{name}: not a regular file", hint="save the model to a file first")
         with open(name, "rb") as file:  # noqa: PTH123 (pathlib adds nothing but start-up time)
-            stat = os.fstat(file.fileno())
-            if cache is None or stat.st_size < SLOW_HEADER_BYTES:
+            found = os.fstat(file.fileno())
+            if cache is None or found.st_size < SLOW_HEADER_BYTES:
                 return _header(name, file.fileno())
-            return _cached(name, file.fileno(), stat, cache)
+            return _cached(name, file.fileno(), found, cache)
     except OSError as error:
         raise unreadable(name, error) from error
+    except ValueError as error:  # a null byte
+        raise MissingFileError(f"{name!r}: no such file ({error})", hint="check the path") from error
 
 
-def _cached(name: str, fd: int, stat: os.stat_result, cache: HeaderCache) -> Header:
+def _cached(name: str, fd: int, found: os.stat_result, cache: HeaderCache) -> Header:
     key = f"file:{os.path.abspath(name)}"  # noqa: PTH100
-    validator = f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_dev}:{stat.st_ino}"
+    validator = f"{found.st_size}:{found.st_mtime_ns}:{found.st_dev}:{found.st_ino}"
     known = cache.header(key)
     if known is not None and known.validator == validator:
         return known.header
     header = _header(name, fd)
-    if header.data_offset >= SLOW_HEADER_BYTES and time.time() - stat.st_mtime > _SETTLED_S:
-        cache.put_header(key, header, validator=validator, file_bytes=stat.st_size)
+    if header.data_offset >= SLOW_HEADER_BYTES and time.time() - found.st_mtime > _SETTLED_S:
+        cache.put_header(key, header, validator=validator, file_bytes=found.st_size)
     return header
 
 
@@ -91,10 +97,6 @@ def unreadable(name: str, error: OSError) -> BadModelError:
         return BadModelError(f"{name}: this is a folder", hint=_folder_hint(name))
     if error.errno in (errno.EACCES, errno.EPERM):
         return BadModelError(f"{name}: permission denied", hint="make the file readable for this user")
-    if error.errno in (errno.ENODEV, errno.ESPIPE, errno.EINVAL):
-        return BadModelError(
-            f"{name}: not a regular file", hint="pass a .gguf file on a disk, not a pipe or device"
-        )
     return BadModelError(f"{name}: {error.strerror or error}", hint="check the path and the disk")
 
 
