@@ -65,9 +65,8 @@ class Rules:
             "SSM_SCAN": _ssm_scan,
             "SSM_CONV": lambda t: t.src[0].ne[1] % 128 == 0,
             "ROLL": lambda t: t.src[0].type.name == "f32" and is_contiguous(t.src[0]),
-            "ROPE": lambda t: (
-                strides(t.src[0])[0] == t.src[0].type.block_bytes and is_contiguous(t.src[0], 2)
-            ),
+            "ROPE": _rope,
+            "ROPE_BACK": _rope,
             "IM2COL": lambda t: is_contiguous(t.src[0]) and is_contiguous(t.src[1]),
             "CONV_2D": lambda t: is_contiguous(t.src[0]) and is_contiguous(t.src[1]),
             "ACC": lambda t: is_contiguous(t.src[0]) and is_contiguous(t.src[1]),
@@ -105,6 +104,11 @@ class Rules:
 
 def _first_contiguous(t: Tensor) -> bool:
     return is_contiguous(t.src[0])
+
+
+def _rope(t: Tensor) -> bool:
+    a = t.src[0]
+    return strides(a)[0] == a.type.block_bytes and is_contiguous(a, 2)
 
 
 def _mul_mat(t: Tensor) -> bool:

@@ -265,6 +265,10 @@ class Ops:
             "ROPE", a.type, a.ne, [a, pos] if factors is None else [a, pos, factors], name or a.name
         )
 
+    def rope_back(self, a: Tensor, pos: Tensor) -> Tensor:
+        """The rotation undone."""
+        return Tensor("ROPE_BACK", a.type, a.ne, [a, pos], a.name)
+
     def mul_mat_hadamard(self, a: Tensor, rot: Tensor) -> Tensor:
         """Rotate the heads of a quantised cache (`llama_mul_mat_hadamard`)."""
         n, ne = rot.ne[0], a.ne
@@ -343,6 +347,10 @@ class Ops:
         """`x` [n, tokens] added to each stream."""
         src = [s for s in (x, streams, weights, comb) if s is not None]
         return Tensor("DSV4_HC_POST", F32, (x.ne[0], streams.ne[1], x.ne[1], 1), src, "hc_post")
+
+    def hc_comb(self, mixes: Tensor, scale: Tensor, base: Tensor, n: int) -> Tensor:
+        """How the `n` streams mix with each other, [n, n, tokens]."""
+        return Tensor("DSV4_HC_COMB", F32, (n, n, mixes.ne[1], 1), [mixes, scale, base], "hc_comb")
 
     def pool_2d(self, a: Tensor, width: int, height: int = 1, name: str = "") -> Tensor:
         """The largest of each block, blocks side by side and nothing padded."""
