@@ -17,11 +17,11 @@ from budget.source.errors import MissingFileError
 from budget.source.hub import Hub, list_quants, open_all
 from budget.source.hub_name import HubName, names_repo, parse_name, parse_page
 from budget.source.web import WebReader
+from source.on_disk import COMMIT, store
 from source.servers import QUICK, Handler, serve
 from source.specs import BIG, MODEL, part
 
 REPO = "user/Model-GGUF"
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 NAMES = [
     ("hf://u/r", ("u/r", None, None, "main")),
@@ -315,19 +315,6 @@ def test_a_pasted_address_of_the_endpoint_is_a_name(fake):
     header, source = open_model(f"{fake.url}/{REPO}/blob/main/model-F16.gguf")
     assert header == parse_header(MODEL)
     assert source.location.endswith("/blob/main/model-F16.gguf")
-
-
-def store(folder, files, revision="main"):
-    """Put files into the Hugging Face cache, as links to blobs."""
-    base = folder / "models--user--Model-GGUF"
-    (base / "refs").mkdir(parents=True)
-    (base / "refs" / revision).write_text(COMMIT)
-    (base / "blobs").mkdir()
-    for i, (name, content) in enumerate(files.items()):
-        path = base / "snapshots" / COMMIT / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        (base / "blobs" / f"{i}").write_bytes(content)
-        path.symlink_to(base / "blobs" / f"{i}")
 
 
 CACHES = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 import pytest
@@ -12,6 +11,7 @@ from budget.gguf.header import parse_header
 from budget.source import ollama, open_model
 from budget.source.errors import MissingFileError
 from budget.source.ollama import parse_name
+from source.on_disk import digest, install, manifest
 from source.servers import Handler, serve
 from source.specs import BIG, MODEL
 
@@ -37,31 +37,6 @@ def test_names(spec, expected):
 def test_what_is_no_name(spec):
     with pytest.raises(UsageError, match="not a model of Ollama"):
         parse_name(spec)
-
-
-def digest(content):
-    return "sha256:" + hashlib.sha256(content).hexdigest()
-
-
-def manifest(content, projector=None):
-    layers = [
-        {"mediaType": "application/vnd.ollama.image.license", "digest": digest(b"MIT"), "size": 3},
-        {"mediaType": "application/vnd.ollama.image.model", "digest": digest(content), "size": len(content)},
-    ]
-    if projector is not None:
-        kind = "application/vnd.ollama.image.projector"
-        layers.append({"mediaType": kind, "digest": digest(projector), "size": len(projector)})
-    return {"schemaVersion": 2, "config": {"digest": digest(b"{}")}, "layers": layers}
-
-
-def install(store, content, name="llama3.1", tag="8b", host="registry.ollama.ai", space="library"):
-    path = store / "manifests" / host / space / name / tag
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(manifest(content)))
-    blob = store / "blobs" / digest(content).replace(":", "-")
-    blob.parent.mkdir(exist_ok=True)
-    blob.write_bytes(content)
-    return path
 
 
 def test_a_pulled_model_is_read_from_the_store(monkeypatch, tmp_path):

@@ -13,9 +13,8 @@ from budget.source.discover import Found, discover, llama_cpp_folder
 from budget.source.gguf_names import choose, group, kind_of, quant_of
 from budget.source.open import open_model
 from budget.source.scan import scan
+from source.on_disk import COMMIT, install, store
 from source.specs import BIG, MODEL, SPEC, part
-from source.test_hub import COMMIT, store
-from source.test_ollama import install
 
 
 @pytest.mark.parametrize(
