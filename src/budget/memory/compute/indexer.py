@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from budget.gguf.types import F32
+from budget.gguf.types import F32, GGMLType
 from budget.memory.compute.attention import AttnInput, KvInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.tensor import Tensor, strides
@@ -69,8 +69,12 @@ def indexer_top_k(
     cached = g.get_k(cache, head, 1, inp.main.n_kv)
     n_stream = cached.ne[3]
     q, weights = split_streams(g, q, 2, n_stream), split_streams(g, weights, 1, n_stream)
-    score = indexer_score(g, il, q, cached, g.scale(weights), inp.mask)
-    best = min(score.ne[0], m.number("attention.indexer.top_k"))
+    return best_cells(g, indexer_score(g, il, q, cached, g.scale(weights), inp.mask))
+
+
+def best_cells(g: Builder, score: Tensor) -> Tensor:
+    """As many cells as the header wants, or all."""
+    best = min(score.ne[0], g.model.number("attention.indexer.top_k"))
     return g.cont(g.top_k(score, best, "top_k"))
 
 
@@ -95,14 +99,14 @@ def indexer_score(g: Builder, il: int, q: Tensor, k: Tensor, weights: Tensor, ma
     return g.add(g.cont(g.permute(score, 2, 1, 0, 3)), mask)
 
 
-def top_k_mask(g: Builder, mask: Tensor, top_k: Tensor) -> Tensor:
-    """`mask` where a token was chosen, minus infinity elsewhere."""
+def top_k_mask(g: Builder, mask: Tensor, top_k: Tensor, zero: GGMLType = F32) -> Tensor:
+    """`mask` where a token was chosen, minus infinity elsewhere; `zero` is the type of what is written."""
     every = g.fill(mask, "kq_mask_all")
     ne, nb = every.ne, strides(every)
     every = g.view_4d(every, 1, ne[0], ne[1], ne[3], nb[0], nb[1], nb[2])
     ne, nb = top_k.ne, strides(top_k)
     chosen = g.view_4d(top_k, ne[0], ne[1], ne[3], 1, nb[1], nb[2], ne[3] * nb[3])
-    zeros = g.fill(g.new(F32, 1, chosen.ne[0], chosen.ne[1], chosen.ne[2], name="zeros"))
+    zeros = g.fill(g.new(zero, 1, chosen.ne[0], chosen.ne[1], chosen.ne[2], name="zeros"))
     kept = g.set_rows(every, zeros, chosen)
     ne, nb = kept.ne, strides(kept)
     kept = g.view_4d(kept, ne[1], ne[2], 1, ne[3], nb[2], nb[3], nb[3])
