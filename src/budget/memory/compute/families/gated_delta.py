@@ -81,7 +81,14 @@ def gated_attention(
 
 
 def linear_attention(
-    g: Builder, rs: RsInput, il: int, cur: Tensor, *, next_: bool = False, gate: str = "silu", contiguous: bool = False
+    g: Builder,
+    rs: RsInput,
+    il: int,
+    cur: Tensor,
+    *,
+    next_: bool = False,
+    gate: str = "silu",
+    contiguous: bool = False,
 ) -> Tensor:
     """One layer with a gated delta net.
 

@@ -20,10 +20,9 @@ def kimi_linear(g: Builder) -> None:
     out_ids = g.inp_out_ids()
     for il in range(g.n_layer):
         cur = g.expand(g.norm_w(x, il, "attn_norm"))
-        if g.model.is_recurrent[il]:
-            cur = kda(g, rs, il, cur)
-        else:
-            cur = latent_attention(g, inp, il, cur, None, None)
+        cur = (
+            kda(g, rs, il, cur) if g.model.is_recurrent[il] else latent_attention(g, inp, il, cur, None, None)
+        )
         cur, x = g.select_rows(il, out_ids, cur, x)
         skip = g.add(cur, x)
         cur = g.norm_w(skip, il, "ffn_norm")
@@ -39,10 +38,7 @@ def bailingmoe3(g: Builder) -> None:
     out_ids = g.inp_out_ids()
     for il in range(g.n_layer):
         cur = g.norm_w(x, il, "attn_norm")
-        if g.model.is_recurrent[il]:
-            cur = kda(g, rs, il, cur)
-        else:
-            cur = _gated_latent(g, inp, il, cur, pos)
+        cur = kda(g, rs, il, cur) if g.model.is_recurrent[il] else _gated_latent(g, inp, il, cur, pos)
         skip = g.add(cur, x)
         cur = g.norm_w(skip, il, "ffn_norm")
         x = g.add(dense_or_experts(g, il, cur, merged=False), skip)

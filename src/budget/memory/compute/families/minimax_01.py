@@ -58,9 +58,7 @@ def _lightning(g: Builder, rs: RsInput, il: int, cur: Tensor, decays: Decays) ->
     q, k, v = (g.view_4d(qkv, head, n_head, n_t, n_seqs, nb1, nb2, nb3, i * head * 4) for i in range(3))
     state_all = g.cache(f"cache_s_l{il}")
     old = g.reshape(g.rs(rs, state_all, head * head * n_head), head, head, n_head, n_seqs)
-    q_decay, k_decay, diagonal = (
-        g.unary("exp", g.scale(t)) for t in (decays.q, decays.k, decays.diagonal)
-    )
+    q_decay, k_decay, diagonal = (g.unary("exp", g.scale(t)) for t in (decays.q, decays.k, decays.diagonal))
     before = g.mul_mat(old, g.permute(g.mul(q, q_decay), 0, 2, 1, 3))
     qk = g.mul(g.mul_mat(g.permute(k, 0, 2, 1, 3), g.permute(q, 0, 2, 1, 3)), diagonal)
     v = g.cont(g.permute(v, 1, 2, 0, 3))

@@ -16,10 +16,7 @@ def plamo2(g: Builder) -> None:
     out_ids = g.inp_out_ids()
     for il in range(g.n_layer):
         cur = g.norm_w(x, il, "attn_norm")
-        if g.model.is_recurrent[il]:
-            cur = _mamba(g, rs, il, cur)
-        else:
-            cur = _attention(g, inp, il, cur, pos)
+        cur = _mamba(g, rs, il, cur) if g.model.is_recurrent[il] else _attention(g, inp, il, cur, pos)
         cur, x = g.select_rows(il, out_ids, cur, x)
         x = g.add(g.norm(cur, g.named(f"blk.{il}.post_attention_norm"), il=il), x)
         cur = g.ffn(il, g.norm_w(x, il, "ffn_norm"), "swiglu", gate="", parallel=False)
@@ -59,7 +56,9 @@ def _mamba(g: Builder, rs: RsInput, il: int, cur: Tensor) -> Tensor:
     sizes = (("b", d_state, 0), ("c", d_state, d_state), ("dt", rank, 2 * d_state))
     b, c, dt = (
         g.norm(
-            g.view_3d(mixed, width, n_t, n_seqs, nb1, nb2, first * 4), g.named(f"blk.{il}.ssm_{name}_norm"), il=il
+            g.view_3d(mixed, width, n_t, n_seqs, nb1, nb2, first * 4),
+            g.named(f"blk.{il}.ssm_{name}_norm"),
+            il=il,
         )
         for name, width, first in sizes
     )

@@ -145,12 +145,14 @@ def _time_mix_6(g: Builder, rs: RsInput, il: int, cur: Tensor, previous: Tensor)
     first = g.opt(il, "time_mix_first")
     xw, xk, xv, xr, xg = _mixed_6(g, il, cur, previous)
     r, k, v = (
-        _with_bias(g, il, f"time_mix_{name}", x) for name, x in (("receptance", xr), ("key", xk), ("value", xv))
+        _with_bias(g, il, f"time_mix_{name}", x)
+        for name, x in (("receptance", xr), ("key", xk), ("value", xv))
     )
     gate = g.unary("sigmoid" if first is None else "silu", g.mul_mat(g.w(il, "time_mix_gate"), xg))
     if n_kv not in (0, n_head):
         k, v = (
-            g.repeat(g.reshape(t, head, 1, n_kv, n_tokens), head, n_head // n_kv, n_kv, n_tokens) for t in (k, v)
+            g.repeat(g.reshape(t, head, 1, n_kv, n_tokens), head, n_head // n_kv, n_kv, n_tokens)
+            for t in (k, v)
         )
     k, v, r = (g.reshape(t, head, n_head, n_tokens) for t in (k, v, r))
     w = g.mul_mat(g.w(il, "time_mix_decay_w1"), xw)

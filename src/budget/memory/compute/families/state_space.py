@@ -83,10 +83,11 @@ def jamba(g: Builder) -> None:
     out_ids = g.inp_out_ids()
     for il in range(g.n_layer):
         cur = g.norm_w(x, il, "attn_norm")
-        if g.model.is_recurrent[il]:
-            cur = g.mamba1(rs, cur, il)
-        else:
-            cur = g.attn(inp, il, *g.qkv(il, cur), wo_bias=False)
+        cur = (
+            g.mamba1(rs, cur, il)
+            if g.model.is_recurrent[il]
+            else g.attn(inp, il, *g.qkv(il, cur), wo_bias=False)
+        )
         cur, x = g.select_rows(il, out_ids, cur, x)
         skip = g.add(x, cur)
         cur = g.norm_w(skip, il, "ffn_norm")
