@@ -27,6 +27,9 @@ from budget.memory.adapters import lora
 from budget.memory.draft import mtp
 from budget.memory.layout import lay_out
 from budget.model.read import read_model
+from budget.planning.budget import resolve_budget
+from budget.planning.fit import Request, plan
+from budget.planning.verify import Tolerance, read_log, verify
 from budget.runtime.settings import Settings
 from budget.source.open import open_model
 from budget.units import MiB
@@ -211,8 +214,25 @@ def test_an_adapter_takes_host_memory_beside_mapped_and_repacked_weights(
     layout = lay_out(model_, library_settings(), real.machine)
     parts = lora(model_, layout.placement, open_model(str(adapter))[0], str(adapter))
     logged = re.findall(r"(\S+) LoRA buffer size = +([0-9.]+) MiB", real.log)
-    print(logged)
     assert abs(sum(float(mib) for _, mib in logged) - sum(e.size_bytes for e in parts) / MiB) < 0.02
+
+
+@pytest.mark.parametrize(
+    "name", ["toy/llama-dense", "toy/gemma3-dense", "toy/qwen35-dense", "toy/deepseek4-moe"]
+)
+def test_the_log_of_a_real_load_agrees_with_the_plan(name: str, tmp_path: Path) -> None:
+    path = ghost(name, tmp_path / "model.gguf")
+    real = load(path)
+    request = Request(
+        model=read_model(open_model(str(path))[0]),
+        settings=library_settings(),
+        machine=real.machine,
+        budget=resolve_budget("unlimited", real.machine),
+    )
+    found = verify(plan(request), read_log(real.log), Tolerance())
+    kinds = {"weights", "context", "output"} if RELEASE not in SAME_GRAPHS else {r.kind for r in found.rows}
+    assert {r.kind for r in found.rows} >= {"weights", "context", "compute"}
+    assert [r for r in found.rows if not r.agrees and r.kind in kinds] == []
 
 
 def with_mtp_block(name: str) -> dict[str, Any]:
