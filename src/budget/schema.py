@@ -224,6 +224,21 @@ class PlacedCache(_Object):
     allocated_bytes: NonNegativeInt
 
 
+class LiveRow(_Object):
+    name: str
+    op: str
+    ne: list[int]
+    """Shape, innermost dimension first."""
+    allocated_bytes: NonNegativeInt
+
+
+class ComputeRow(_Object):
+    buffer: str
+    compute_bytes: NonNegativeInt
+    live_at_peak: list[LiveRow] | None
+    """What lies in the buffer when it is fullest; null unless `--compute` asks for it."""
+
+
 class Place(_Object):
     """`budget place --json`."""
 
@@ -237,6 +252,7 @@ class Place(_Object):
     tensors: list[PlacedWeight]
     skipped: list[SkippedWeight]
     caches: list[PlacedCache]
+    compute: list[ComputeRow]
 
 
 SCHEMAS: dict[str, type[BaseModel]] = {"fit": Fit, "max-ctx": MaxCtx, "inspect": Inspect, "place": Place}

@@ -66,6 +66,19 @@ def place_object(answer: Plan, *, path: str) -> dict[str, Any]:
             }
             for c in layout.caches
         ],
+        "compute": [
+            {
+                "buffer": name,
+                "compute_bytes": size,
+                "live_at_peak": None
+                if layout.compute.live_at_peak is None
+                else [
+                    {"name": t.name, "op": t.op, "ne": list(t.ne), "allocated_bytes": t.size_bytes}
+                    for t in layout.compute.live_at_peak.get(name, ())
+                ],
+            }
+            for name, size in layout.compute.bytes_by_buffer.items()
+        ],
     }
 
 
@@ -93,6 +106,28 @@ def place_text(answer: Plan, *, name: str) -> str:
     if placement.skipped:
         size = sum(t.nbytes for t in placement.skipped)
         lines.append(f"not loaded: {len(placement.skipped)} tensors, {format_size(size)}")
+    return "\n".join(lines)
+
+
+_SHOWN = 12
+"""Rows per buffer: the largest tensors; the rest is one row."""
+
+
+def compute_text(answer: Plan, *, name: str) -> str:
+    """What lies in each compute buffer when it is fullest."""
+    compute = answer.layout.compute
+    lines = [name]
+    for buffer, size in compute.bytes_by_buffer.items():
+        tensors = (compute.live_at_peak or {}).get(buffer, ())
+        alive = sum(t.size_bytes for t in tensors)
+        lines += ["", f"{buffer}: {format_size(size)}, {format_size(alive)} of it alive at the peak"]
+        rows = [[t.name, t.op, "x".join(map(str, t.ne)), format_size(t.size_bytes)] for t in tensors[:_SHOWN]]
+        if len(tensors) > _SHOWN:
+            rest = sum(t.size_bytes for t in tensors[_SHOWN:])
+            rows.append([f"{len(tensors) - _SHOWN} more", "", "", format_size(rest)])
+        lines += table(["tensor", "op", "shape", "size"], rows, left=(0, 1))
+    if compute.live_at_peak is None or compute.basis != "exact":
+        lines += ["", f"Note: {compute.note or f'compute buffers are of basis {compute.basis}'}"]
     return "\n".join(lines)
 
 
