@@ -310,7 +310,7 @@ class Graph(Ops):
 
     def n_embd_inp(self) -> int:
         """Source: llama-hparams.cpp, `n_embd_inp`: deepstack inputs stand beside the embedding."""
-        if self.arch == "granite":  # models/granite.cpp counts the inputs that its layers name
+        if self.arch in ("granite", "granite_swa"):  # both count the inputs that their layers name
             mapping = self.model.array("deepstack_mapping") or ()
             return self.n_embd * (1 + len({i for i in mapping if isinstance(i, int) and i >= 0}))
         return self.n_embd * (1 + self.model.number("n_deepstack_layers"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from budget.memory.compute.builder import Builder
-from budget.memory.compute.families.layers import Step, pre_norm_layers
+from budget.memory.compute.families.layers import pre_norm_layers, rope_attention
 from budget.memory.compute.tensor import Tensor
 
 _ROPE = frozenset({"nomic-bert", "nomic-bert-moe", "jina-bert-v3"})
@@ -83,29 +83,19 @@ def modern_bert(g: Builder) -> None:
     g.finish_embedding(g.norm(x, g.top("output_norm"), kind="layer"))
 
 
-def _pre_norm_encoder(g: Builder, feed_forward: Step, output_norm: str) -> None:
-    pos = g.inp_pos()
-    x = g.inp_embd()
-    inp = g.attn_inp_no_cache()
-    out_ids = g.inp_out_ids()
-
-    def attention(il: int, cur: Tensor) -> Tensor:
-        q, k, v = g.qkv(il, cur)
-        return g.attn(inp, il, g.rope(q, pos), g.rope(k, pos), v, wo_bias=False)
-
-    x = pre_norm_layers(g, x, out_ids, attention, feed_forward)
-    g.finish_embedding(g.head_norm(x, name=output_norm))
-
-
 def neo_bert(g: Builder) -> None:
     """Source: src/models/neo-bert.cpp."""
 
-    def feed_forward(il: int, cur: Tensor) -> Tensor:
+    def feed_forward(g: Builder, il: int, cur: Tensor) -> Tensor:
         return g.ffn(il, cur, "swiglu", gate="", parallel=False, biases=False)
 
-    _pre_norm_encoder(g, feed_forward, "enc.output_norm")
+    x = pre_norm_layers(g, g.attn_inp_no_cache(), rope_attention(), feed_forward)
+    g.finish_embedding(g.head_norm(x, name="enc.output_norm"))
 
 
 def eurobert(g: Builder) -> None:
     """Source: src/models/eurobert.cpp."""
-    _pre_norm_encoder(g, lambda il, cur: g.ffn(il, cur, biases=False), "output_norm")
+    x = pre_norm_layers(
+        g, g.attn_inp_no_cache(), rope_attention(), lambda g, il, cur: g.ffn(il, cur, biases=False)
+    )
+    g.finish_embedding(g.head_norm(x))

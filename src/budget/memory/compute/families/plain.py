@@ -8,7 +8,8 @@ from typing import Literal
 from budget.memory.compute.attention import AttnInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.decoder import expert_gating, uses_mrope
-from budget.memory.compute.tensor import Tensor, strides
+from budget.memory.compute.families.layers import deepstack, mapped_deepstack
+from budget.memory.compute.tensor import Tensor
 
 NormKind = Literal["rms", "layer"]
 
@@ -113,7 +114,7 @@ def build(g: Builder, f: Plain) -> None:
     n_blocks = g.n_layer // (g.model.number("num_loops", 1) or 1) if f.loops else g.n_layer
     g.alias = {il: il % n_blocks for il in range(n_blocks, g.n_layer)}
     for il in range(g.n_layer):
-        skip = x = _mapped_deepstack(g, f, il, x)
+        skip = x = mapped_deepstack(g, il, x) if f.deepstack == "mapping" else x
         cur = attention(g, f, inp, il, norm(g, f, x, il, "attn_norm"), pos, scale)
         if not f.late_rows:
             cur, skip = g.select_rows(il, out_ids, cur, skip)
@@ -125,7 +126,7 @@ def build(g: Builder, f: Plain) -> None:
             cur = g.norm_w(cur, il, next(n for n in f.post_ffn_norm if g.opt(il, n) is not None))
         x = g.add(residual(g, f, cur), skip)
         if f.deepstack == "after" and il < g.model.number("n_deepstack_layers"):
-            x = g.add(x, _deepstack(g, il + 1))
+            x = g.add(x, deepstack(g, il + 1))
         if (il + 1) % n_blocks == 0 and il + 1 < g.n_layer and not g.model.key("skip_loop_final_norm"):
             x = g.norm(x, g.top("output_norm"), il=il)
     finish(g, f, x, out_ids)
@@ -241,22 +242,6 @@ def shared_experts(g: Builder, il: int, cur: Tensor, *, scales: bool = False) ->
     return g.ffn(
         il, cur, up="ffn_up_shexp", gate="ffn_gate_shexp", down="ffn_down_shexp", scales=scales, biases=False
     )
-
-
-def _deepstack(g: Builder, i: int) -> Tensor:
-    """The `i`-th vector beside the embedding of each token."""
-    x = g.t_inp_embd
-    if x is None:
-        raise ValueError("the embedding comes before the layers")
-    return g.view_2d(x, g.n_embd, g.n_tokens, strides(x)[1], 4 * i * g.n_embd)
-
-
-def _mapped_deepstack(g: Builder, f: Plain, il: int, x: Tensor) -> Tensor:
-    mapping = g.model.array("deepstack_mapping") if f.deepstack == "mapping" else None
-    if il == 0 or mapping is None or il >= len(mapping):
-        return x
-    i = mapping[il]
-    return g.add(x, _deepstack(g, i)) if isinstance(i, int) and i >= 0 else x
 
 
 def finish(g: Builder, f: Plain, x: Tensor, out_ids: Tensor) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from budget.memory.compute.attention import AttnInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.layers import (
+    Heads,
     fused_heads,
     gate_of,
     gated_output,
@@ -76,7 +78,7 @@ def _plamo3_post_norm(g: Builder, il: int, cur: Tensor, name: str) -> Tensor:
     return g.norm(cur, g.named(f"blk.{il}.{name}"), il=il, name=name)
 
 
-def _plamo3_heads(g: Builder, il: int, cur: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _plamo3_heads(g: Builder, il: int, cur: Tensor) -> Heads:
     m = g.model
     head_k, head_v = m.n_embd_head_k, m.n_embd_head_v
     return fused_heads(g, il, g.mul_mat(g.w(il, "attn_qkv"), cur), head_k, head_v)
@@ -105,15 +107,11 @@ def muse_glimmer(g: Builder) -> None:
 
 def spark2_5(g: Builder) -> None:
     """Source: src/models/spark2-5.cpp: a gate per head."""
-    x = g.inp_embd()
-    pos = g.inp_pos()
-    inp = g.attn_inp_kv_iswa()
-    out_ids = g.inp_out_ids()
 
-    def attention(il: int, cur: Tensor) -> Tensor:
+    def attention(g: Builder, inp: AttnInput, pos: Tensor, il: int, cur: Tensor) -> Tensor:
         q, k, v = g.qkv(il, cur)
         out = g.attn(inp, il, g.rope(q, pos), g.rope(k, pos), v, wo_name="")
         return gated_output(g, il, out, gate_of(g, il, cur))
 
-    x = pre_norm_layers(g, x, out_ids, attention, lambda il, cur: g.ffn(il, cur, "gelu"))
+    x = pre_norm_layers(g, g.attn_inp_kv_iswa(), attention, lambda g, il, cur: g.ffn(il, cur, "gelu"))
     g.finish(g.head_norm(x), scaled=False)

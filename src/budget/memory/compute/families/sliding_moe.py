@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from budget.errors import UnknownAnswerError
+from budget.memory.compute.attention import AttnInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.decoder import expert_gating
 from budget.memory.compute.families.layers import (
+    Heads,
+    dense,
     dense_or_experts,
     fused_heads,
     gate_of,
     gated_output,
+    mapped_deepstack,
     normed_heads,
     pre_norm_layers,
+    rope_attention,
     routed,
     routed_and_shared,
     shared_expert,
@@ -68,20 +72,8 @@ def afmoe(g: Builder) -> None:
 
 def exaone_moe(g: Builder) -> None:
     """Source: src/models/exaone-moe.cpp."""
-    x = g.inp_embd()
-    pos = g.inp_pos()
-    inp = g.attn_inp_kv_iswa()
-    out_ids = g.inp_out_ids()
-
-    def attention(il: int, cur: Tensor) -> Tensor:
-        factors = g.rope_factors(il)
-        q, k, v = normed_heads(g, il, cur)
-        if g.model.is_swa[il]:
-            q, k = g.rope(q, pos, factors), g.rope(k, pos, factors)
-        return g.attn(inp, il, q, k, v, wo_bias=False)
-
-    x = pre_norm_layers(g, x, out_ids, attention, lambda il, cur: dense_or_experts(g, il, cur))
-    g.finish(g.head_norm(x))
+    attention = rope_attention(normed=True, rope="swa", factors=True)
+    g.finish(g.head_norm(pre_norm_layers(g, g.attn_inp_kv_iswa(), attention, dense_or_experts)))
 
 
 def cohere2moe(g: Builder) -> None:
@@ -118,29 +110,23 @@ def _cohere2_feed_forward(g: Builder, il: int, cur: Tensor) -> Tensor:
 
 def mimo2(g: Builder) -> None:
     """Source: src/models/mimo2.cpp: V has heads of its own size."""
-    x = g.inp_embd()
-    pos = g.inp_pos()
-    inp = g.attn_inp_kv_iswa()
-    out_ids = g.inp_out_ids()
-    value_scale = g.model.key("attention.value_scale")
-    scaled = value_scale not in (None, 0.0, 1.0)
+    scaled = g.model.key("attention.value_scale") not in (None, 0.0, 1.0)
 
-    def attention(il: int, cur: Tensor) -> Tensor:
+    def attention(g: Builder, inp: AttnInput, pos: Tensor, il: int, cur: Tensor) -> Tensor:
         q, k, v = _mimo2_heads(g, il, cur)
         sinks = g.opt(il, "attn_sinks")
         cur = g.attn(inp, il, g.rope(q, pos), g.rope(k, pos), v, sinks=sinks, wo_bias=False)
         return g.scale(cur) if scaled else cur
 
-    def feed_forward(il: int, cur: Tensor) -> Tensor:
+    def feed_forward(g: Builder, il: int, cur: Tensor) -> Tensor:
         if g.opt(il, "ffn_gate_inp") is None:
-            return g.ffn(il, cur)
+            return dense(g, il, cur)
         return g.moe(il, cur, gating="sigmoid", norm_w=True, scale_w=0.0, exp_probs="exp_probs_b")
 
-    x = pre_norm_layers(g, x, out_ids, attention, feed_forward)
-    g.finish(g.head_norm(x))
+    g.finish(g.head_norm(pre_norm_layers(g, g.attn_inp_kv_iswa(), attention, feed_forward)))
 
 
-def _mimo2_heads(g: Builder, il: int, cur: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _mimo2_heads(g: Builder, il: int, cur: Tensor) -> Heads:
     m = g.model
     head_k, head_v = m.n_embd_head_k, m.n_embd_head_v
     wqkv = g.opt(il, "attn_qkv")
@@ -155,11 +141,8 @@ def _mimo2_heads(g: Builder, il: int, cur: Tensor) -> tuple[Tensor, Tensor, Tens
 
 
 def granite_swa(g: Builder) -> None:
-    """Source: src/models/granite-swa.cpp, without the image streams of Granite Vision."""
+    """Source: src/models/granite-swa.cpp."""
     m = g.model
-    mapping = m.array("deepstack_mapping") or ()
-    if any(isinstance(v, int) and v >= 0 for v in mapping):
-        raise UnknownAnswerError("deepstack inputs are not modelled")
     x = g.inp_embd(scale=bool(m.key("embedding_scale")))
     pos = g.inp_pos()
     inp = g.attn_inp_kv_iswa()
@@ -167,6 +150,7 @@ def granite_swa(g: Builder) -> None:
     ropes = m.array("attention.rope_pattern")
     residual_scale = bool(m.key("residual_scale"))
     for il in range(g.n_layer):
+        x = mapped_deepstack(g, il, x)
         q, k, v = g.qkv(il, g.norm_w(x, il, "attn_norm"))
         if ropes is None or ropes[il]:
             factors = g.rope_factors(il)
@@ -191,82 +175,58 @@ def _granite_feed_forward(g: Builder, il: int, cur: Tensor) -> Tensor:
 
 def laguna(g: Builder) -> None:
     """Source: src/models/laguna.cpp: attention gated by softplus, per head or per element."""
-    x = g.inp_embd()
-    pos = g.inp_pos()
-    inp = g.attn_inp_kv_auto()
-    out_ids = g.inp_out_ids()
     n_dense = g.model.number("leading_dense_block_count")
 
-    def attention(il: int, cur: Tensor) -> Tensor:
+    def attention(g: Builder, inp: AttnInput, pos: Tensor, il: int, cur: Tensor) -> Tensor:
         q, k, v = normed_heads(g, il, cur)
         out = g.attn(inp, il, g.rope(q, pos), g.rope(k, pos), v, wo_name="")
         return gated_output(g, il, out, gate_of(g, il, cur), act="softplus")
 
-    def feed_forward(il: int, cur: Tensor) -> Tensor:
-        return g.ffn(il, cur) if il < n_dense else routed_and_shared(g, il, cur)
+    def feed_forward(g: Builder, il: int, cur: Tensor) -> Tensor:
+        return (dense if il < n_dense else routed_and_shared)(g, il, cur)
 
-    x = pre_norm_layers(g, x, out_ids, attention, feed_forward)
+    x = pre_norm_layers(g, g.attn_inp_kv_auto(), attention, feed_forward)
     g.finish(g.head_norm(x), scaled=False)
 
 
 def maple(g: Builder) -> None:
     """Source: src/models/maple.cpp."""
-    x = g.inp_embd()
-    pos = g.inp_pos()
-    inp = g.attn_inp_kv_iswa()
-    out_ids = g.inp_out_ids()
 
-    def attention(il: int, cur: Tensor) -> Tensor:
-        q, k, v = normed_heads(g, il, cur)
-        if g.model.is_swa[il]:
-            q, k = g.rope(q, pos), g.rope(k, pos)
-        return g.attn(inp, il, q, k, v, wo_bias=False)
+    def feed_forward(g: Builder, il: int, cur: Tensor) -> Tensor:
+        return g.moe(il, cur, norm_w=True, scale_w=1.0)
 
-    x = pre_norm_layers(g, x, out_ids, attention, lambda il, cur: g.moe(il, cur, norm_w=True, scale_w=1.0))
-    g.finish(g.head_norm(x))
+    attention = rope_attention(normed=True, rope="swa")
+    g.finish(g.head_norm(pre_norm_layers(g, g.attn_inp_kv_iswa(), attention, feed_forward)))
 
 
 def mellum(g: Builder) -> None:
     """Source: src/models/mellum.cpp."""
-    x = g.inp_embd()
-    pos = g.inp_pos()
-    inp = g.attn_inp_kv_auto()
-    out_ids = g.inp_out_ids()
 
-    def attention(il: int, cur: Tensor) -> Tensor:
-        q, k, v = normed_heads(g, il, cur)
-        return g.attn(inp, il, g.rope(q, pos), g.rope(k, pos), v)
-
-    def feed_forward(il: int, cur: Tensor) -> Tensor:
+    def feed_forward(g: Builder, il: int, cur: Tensor) -> Tensor:
         return g.moe(il, cur, norm_w=True, scale_w=0.0, scales=True)
 
-    x = pre_norm_layers(g, x, out_ids, attention, feed_forward)
-    g.finish(g.head_norm(x))
+    attention = rope_attention(normed=True, wo_bias=True)
+    g.finish(g.head_norm(pre_norm_layers(g, g.attn_inp_kv_auto(), attention, feed_forward)))
 
 
 def step35(g: Builder) -> None:
     """Source: src/models/step35.cpp: rows are selected after the last layer."""
-    m = g.model
-    x = g.inp_embd()
-    pos = g.inp_pos()
-    inp = g.attn_inp_kv_iswa()
-    out_ids = g.inp_out_ids()
-    head_k, head_v = m.n_embd_head_k, m.n_embd_head_v
-
-    def attention(il: int, cur: Tensor) -> Tensor:
-        n_head, n_head_kv = m.n_head[il], m.n_head_kv[il]
-        q, k, v = g.qkv(il, cur, head=head_k, head_v=head_v, reshape=False)
-        q = g.reshape(q, head_k, n_head, g.n_tokens)
-        k = g.reshape(k, head_k, n_head_kv, g.n_tokens)
-        v = g.reshape(v, head_v, n_head_kv, g.n_tokens)
-        q = q if g.opt(il, "attn_q_norm") is None else g.norm_w(q, il, "attn_q_norm")
-        k = k if g.opt(il, "attn_k_norm") is None else g.norm_w(k, il, "attn_k_norm")
-        factors = None if m.is_swa[il] else g.rope_factors(il)
-        out = g.attn(inp, il, g.rope(q, pos, factors), g.rope(k, pos, factors), v, wo_name="")
-        if g.opt(il, "attn_gate") is None:
-            return g.mm(il, "attn_output", out)
-        return gated_output(g, il, out, gate_of(g, il, cur))
-
-    x = pre_norm_layers(g, x, None, attention, lambda il, cur: dense_or_experts(g, il, cur))
+    x = pre_norm_layers(g, g.attn_inp_kv_iswa(), _step35_attention, dense_or_experts, select=False)
     g.t_h_nextn = x
-    g.finish(g.head_norm(g.get_rows(x, out_ids)))
+    g.finish(g.head_norm(g.get_rows(x, g.inp_out_ids())))
+
+
+def _step35_attention(g: Builder, inp: AttnInput, pos: Tensor, il: int, cur: Tensor) -> Tensor:
+    m, n_tokens = g.model, g.n_tokens
+    head_k, head_v, n_head_kv = m.n_embd_head_k, m.n_embd_head_v, m.n_head_kv[il]
+    q, k, v = g.qkv(il, cur, head=head_k, head_v=head_v, reshape=False)
+    q = g.reshape(q, head_k, m.n_head[il], n_tokens)
+    k = g.reshape(k, head_k, n_head_kv, n_tokens)
+    v = g.reshape(v, head_v, n_head_kv, n_tokens)
+    q = q if g.opt(il, "attn_q_norm") is None else g.norm_w(q, il, "attn_q_norm")
+    k = k if g.opt(il, "attn_k_norm") is None else g.norm_w(k, il, "attn_k_norm")
+    factors = None if m.is_swa[il] else g.rope_factors(il)
+    out = g.attn(inp, il, g.rope(q, pos, factors), g.rope(k, pos, factors), v, wo_name="")
+    if g.opt(il, "attn_gate") is None:
+        return g.mm(il, "attn_output", out)
+    return gated_output(g, il, out, gate_of(g, il, cur))

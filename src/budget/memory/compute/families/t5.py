@@ -40,19 +40,16 @@ def t5(g: Builder) -> None:
 def t5encoder(g: Builder) -> None:
     """Source: src/models/t5.cpp, `graph<true>`."""
     g.side = "enc."
-    x = g.inp_embd()
     bucket = g.input(I32, g.n_tokens, g.n_tokens, name="pos_bucket_enc")
-    inp = g.attn_inp_no_cache()
-    out_ids = g.inp_out_ids()
 
-    def attention(il: int, cur: Tensor) -> Tensor:
+    def attention(g: Builder, inp: AttnInput, _: Tensor, il: int, cur: Tensor) -> Tensor:
         q = _heads(g, il, "attn_q", cur, g.n_head)
         k = _heads(g, il, "attn_k", cur, g.n_head_kv)
         v = _heads(g, il, "attn_v", cur, g.n_head_kv)
         bias = _distance_bias(g, il, bucket)
         return g.attn(inp, il, q, k, v, kq_b=bias, wo_name="attn_o", wo_bias=False)
 
-    x = pre_norm_layers(g, x, out_ids, attention, lambda il, cur: _feed_forward(g, il, cur))
+    x = pre_norm_layers(g, g.attn_inp_no_cache(), attention, _feed_forward)
     g.finish_embedding(g.head_norm(x, name="enc.output_norm"))
 
 
