@@ -80,9 +80,20 @@ def collapse(g: Builder, x: Tensor, weights: Tensor, il: int = -1) -> Tensor:
         out = g.hc_pre(x, weights)
         g.add_fused("hc_pre", out, il)
         return out
+    return weighted_sum(g, x, weights)
+
+
+def weighted_sum(g: Builder, x: Tensor, weights: Tensor) -> Tensor:
+    """Stream by stream."""
     nb = strides(weights)
     parts = [g.mul(stream(g, x, i), g.view_2d(weights, 1, x.ne[2], nb[1], i * nb[0])) for i in range(x.ne[1])]
     return _sum(g, parts)
+
+
+def head_gate(g: Builder, x: Tensor) -> Tensor:
+    """Weights of the streams at the end."""
+    pre = g.mul(mixes_of(g, x, g.top("output_hc_fn")), g.top("output_hc_scale"))
+    return g.scale(g.unary("sigmoid", g.add(pre, g.top("output_hc_base"))))
 
 
 def stream(g: Builder, x: Tensor, i: int) -> Tensor:

@@ -9,7 +9,7 @@ from budget.memory.compute import hyper
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.decoder import expert_gating
 from budget.memory.compute.families.mla import low_rank_query
-from budget.memory.compute.indexer import best_cells, indexer_score, split_streams, top_k_mask
+from budget.memory.compute.indexer import best_cells, indexer_rot, indexer_score, split_streams, top_k_mask
 from budget.memory.compute.tensor import Tensor, strides
 from budget.memory.kv_cache import compress_ratios
 
@@ -76,13 +76,7 @@ def deepseek4(g: Builder) -> None:
         streams = hyper.mix_out(g, il, cur, mixed)
         g.pin_to_layer(streams, il)
     streams = hyper.select_outputs(g, streams, out_ids)
-    g.finish(g.head_norm(_head(g, streams)), scaled=False)
-
-
-def _head(g: Builder, x: Tensor) -> Tensor:
-    pre = g.mul(hyper.mixes_of(g, x, g.top("output_hc_fn")), g.top("output_hc_scale"))
-    pre = g.scale(g.unary("sigmoid", g.add(pre, g.top("output_hc_base"))))
-    return hyper.collapse(g, x, pre)
+    g.finish(g.head_norm(hyper.collapse(g, streams, hyper.head_gate(g, streams))), scaled=False)
 
 
 def _experts(g: Builder, il: int, cur: Tensor, tokens: Tensor) -> Tensor:
@@ -128,13 +122,6 @@ def _rot(g: Builder) -> Tensor | None:
     return g.k_rot(swa=True, always=m.n_embd_head_k == m.number("attention.indexer.key_length"))
 
 
-def _lid_rot(g: Builder, head: int) -> Tensor:
-    n = 128
-    while head and head % n == 0:
-        n *= 2
-    return g.input(F32, n // 2, n // 2, name="attn_inp_k_rot")
-
-
 def _compressed(g: Builder, name: str, ratio: int, head: int, n_stream: int) -> Compressed:
     """Source: llama-kv-cache-dsv4.cpp, `dsv4_build_reserve_comp_plan`."""
     n_tokens, n_rs = g.n_tokens, g.params.n_rs_seq
@@ -159,7 +146,7 @@ def _compressed(g: Builder, name: str, ratio: int, head: int, n_stream: int) -> 
         overlap=overlap,
         n_rows=n_rows,
         mask=_mask(g, n_kv, n_stream, half=half),
-        rot=_lid_rot(g, head) if name == "lid" else _rot(g),
+        rot=indexer_rot(g) if name == "lid" else _rot(g),
         state_pos=idxs(n_tokens, "pos"),
         persist_src=idxs(n_persist, "persist_src"),
         persist_dst=idxs(n_persist, "persist_dst"),

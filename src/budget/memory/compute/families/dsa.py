@@ -23,7 +23,7 @@ def deepseek32(g: Builder) -> None:
         query = low_rank_query(g, il, cur)
         if top_k is None or full[il]:
             top_k = indexer_top_k(g, inp, il, cur, query, pos)
-        cur = sparse_attention(g, inp, il, cur, query, pos, top_k)
+        cur = _attention(g, inp, il, cur, query, pos, top_k)
         cur, skip = g.select_rows(il, out_ids, cur, skip)
         skip = g.add(cur, skip)
         cur = dense_or_experts(g, il, g.norm_w(skip, il, "ffn_norm"), scales=True)
@@ -33,21 +33,10 @@ def deepseek32(g: Builder) -> None:
     g.finish(cur, scaled=False)
 
 
-def sparse_attention(
-    g: Builder,
-    inp: SparseInput,
-    il: int,
-    cur: Tensor,
-    query: Tensor,
-    pos: Tensor,
-    top_k: Tensor,
-    *,
-    wo_name: str = "attn_output",
-    sinks: Tensor | None = None,
+def _attention(
+    g: Builder, inp: SparseInput, il: int, cur: Tensor, query: Tensor, pos: Tensor, top_k: Tensor
 ) -> Tensor:
     """Attention of one layer to the cells of `top_k`."""
     q = g.mul_mat(g.w(il, "attn_q_b"), query)
     q, k, v = absorbed(g, il, q, cur, pos, latent_sizes(g, il))
-    cache = inp.attention(g, top_k)
-    v_mla = g.w(il, "attn_v_b")
-    return g.attn(cache, il, q, k, v, wo_name=wo_name, wo_bias=False, v_mla=v_mla, sinks=sinks)
+    return g.attn(inp.attention(g, top_k), il, q, k, v, wo_bias=False, v_mla=g.w(il, "attn_v_b"))

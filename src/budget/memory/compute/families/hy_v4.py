@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from budget.gguf.types import F32
+from budget.memory.compute import hyper
 from budget.memory.compute.attention import AttnInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.mla import absorbed, dense_or_experts, latent_sizes, low_rank_query
@@ -13,14 +14,13 @@ from budget.model.read import indexer_full_layers
 
 def hy_v4(g: Builder) -> None:
     """Source: src/models/hy-v4.cpp."""
-    n_streams = g.model.number("hyper_connection.count")
-    cur = g.inp_embd()
+    embd = g.inp_embd()
     pos = g.inp_pos()
     sparse = sparse_input(g) if g.model.number("attention.indexer.top_k") > 0 else None
     dense = g.attn_inp_k() if sparse is None else None
     out_ids = g.inp_out_ids()
     full = indexer_full_layers(g.model)
-    x = g.repeat(g.reshape(cur, g.n_embd, 1, g.n_tokens), g.n_embd, n_streams, g.n_tokens)
+    x = hyper.spread(g, embd)
     top_k: Tensor | None = None
     for il in range(g.n_layer):
         cur, post = _mix_in(g, il, "attn", x)
@@ -32,12 +32,13 @@ def hy_v4(g: Builder) -> None:
         cur, post = _mix_in(g, il, "ffn", x)
         cur = dense_or_experts(g, il, g.norm_w(cur, il, "ffn_norm"), merged=False)
         x = _mix_out(g, cur, x, post)
-    flat = g.get_rows(g.reshape(x, g.n_embd * n_streams, g.n_tokens), out_ids)
-    x = g.reshape(flat, g.n_embd, n_streams, g.stage.n_outputs)
-    g.finish(g.head_norm(_mix_head(g, x)), scaled=False)
+    x = hyper.select_outputs(g, x, out_ids)
+    g.finish(g.head_norm(_reduce(g, x, hyper.head_gate(g, x))), scaled=False)
 
 
-def _input(g: Builder, sparse: SparseInput | None, dense: AttnInput | None, top_k: Tensor | None) -> AttnInput:
+def _input(
+    g: Builder, sparse: SparseInput | None, dense: AttnInput | None, top_k: Tensor | None
+) -> AttnInput:
     if sparse is not None and top_k is not None:
         return sparse.attention(g, top_k)
     return dense if dense is not None else g.attn_inp_k()
@@ -52,35 +53,22 @@ def _attention(g: Builder, inp: AttnInput, il: int, normed: Tensor, query: Tenso
     return g.mul_mat(g.w(il, "attn_output"), g.mul(cur, gate, "attn_gated"))
 
 
-def _mixes(g: Builder, x: Tensor, w: Tensor) -> Tensor:
-    """How much of each stream, for every token."""
-    flat = g.reshape(x, x.ne[0] * x.ne[1], x.ne[2])
-    return g.mul_mat(w, g.rms_norm(flat), "hc_mixes")
-
-
 def _mix_in(g: Builder, il: int, part: str, x: Tensor) -> tuple[Tensor, Tensor]:
     """(one stream made of all, weights with which its block's output goes back)."""
-    _, n, n_tokens, _ = x.ne
-    mixes = _mixes(g, x, g.w(il, f"hc_{part}_fn"))
+    mixes = hyper.mixes_of(g, x, g.w(il, f"hc_{part}_fn"))
     scale, base = g.w(il, f"hc_{part}_scale"), g.w(il, f"hc_{part}_base")
-    row = strides(mixes)[1]
-    gates = []
-    for i in range(2):
-        gate = g.view_2d(mixes, n, n_tokens, row, 4 * i * n)
-        gate = g.mul(gate, g.view_1d(scale, 1, 4 * i))
-        gate = g.unary("sigmoid", g.add(gate, g.view_1d(base, n, 4 * i * n)))
-        gates.append(g.scale(gate) if i == 0 else g.scale(g.scale(gate)))
-    return _reduce(g, x, gates[0]), gates[1]
+    pre, post = (hyper.gate(g, mixes, scale, base, i, x.ne[1]) for i in range(2))
+    return _reduce(g, x, pre), g.scale(post)
 
 
 def _mix_out(g: Builder, cur: Tensor, x: Tensor, post: Tensor) -> Tensor:
     """The streams with a block's output added to each."""
     n_embd, n, n_tokens, _ = x.ne
     cur, post, streams = g.cast(cur, F32), g.cast(post, F32), g.cast(x, F32)
-    nb, post_nb = strides(streams), strides(post)
+    post_nb = strides(post)
     parts = []
     for i in range(n):
-        stream = g.view_2d(streams, n_embd, n_tokens, nb[2], i * nb[1])
+        stream = hyper.stream(g, streams, i)
         weight = g.view_2d(post, 1, n_tokens, post_nb[1], i * post_nb[0])
         parts.append(g.reshape(g.add(stream, g.mul(cur, weight)), n_embd, 1, n_tokens))
     out = parts[0]
@@ -89,24 +77,6 @@ def _mix_out(g: Builder, cur: Tensor, x: Tensor, post: Tensor) -> Tensor:
     return g.cast(out, x.type)
 
 
-def _mix_head(g: Builder, x: Tensor) -> Tensor:
-    pre = g.mul(_mixes(g, x, g.top("output_hc_fn")), g.top("output_hc_scale"))
-    return _reduce(g, x, g.scale(g.unary("sigmoid", g.add(pre, g.top("output_hc_base")))))
-
-
 def _reduce(g: Builder, x: Tensor, weights: Tensor) -> Tensor:
-    """The weighted sum of the streams."""
-    n_embd, n, n_tokens, _ = x.ne
-    streams = g.cast(x, F32)
-    nb, w_nb = strides(streams), strides(weights)
-    parts = [
-        g.mul(
-            g.view_2d(streams, n_embd, n_tokens, nb[2], i * nb[1]),
-            g.view_2d(weights, 1, n_tokens, w_nb[1], i * w_nb[0]),
-        )
-        for i in range(n)
-    ]
-    out = parts[0]
-    for part in parts[1:]:
-        out = g.add(out, part)
-    return g.cast(out, x.type)
+    """The weighted sum of the streams, in F32 whatever they are."""
+    return g.cast(hyper.weighted_sum(g, g.cast(x, F32), weights), x.type)
