@@ -50,7 +50,13 @@ def command(
     """Does it fit? A verdict, a row per device, what is missing where, and the largest context that fits."""
     from budget.planning.fit import max_context, plan
 
-    loaded = asked.load(asked.specs()[0])
+    specs = asked.specs()
+    if len(specs) == 1 and inventory is None:
+        from budget.cli.quants import fit_quants, names_repository
+
+        if names_repository(specs[0]):
+            return fit_quants(asked, specs[0], json=json, quiet=quiet)
+    loaded = asked.load(specs[0])
     if inventory is not None:
         from budget.cli.inventory import fit_inventory
 

@@ -126,12 +126,17 @@ class Question:
             devices = (*devices, *rpc_devices_of(nodes))
         return replace(machine, devices=(*devices, *machine.devices), notes=(*machine.notes, *notes))
 
+    @property
+    def use_cache(self) -> bool:
+        """Whether headers that were read before are used (`--no-cache` turns it off)."""
+        return not self.values.get("no_cache")
+
     def load(self, spec: str) -> Loaded:
         """Read the header of one model."""
         from budget.model.read import read_model
         from budget.source import open_model
 
-        header, source = open_model(spec)
+        header, source = open_model(spec, use_cache=self.use_cache, quiet=bool(self.values.get("quiet")))
         return Loaded(spec=spec, model=read_model(header, assume=self.values.get("assume")), source=source)
 
     def request(self, model: Model, *, probe: bool = True) -> Request:
@@ -145,16 +150,26 @@ class Question:
             from budget.runtime.device_checks import validate_against_devices
 
             validate_against_devices(self.settings, [d.name for d in machine.devices if d.kind != "cpu"])
-        overhead = self.values.get("overhead") or "auto"
         return Request(
             model=model,
             settings=self.settings,
             machine=machine,
             budget=resolve_budget(self.values.get("budget") or "auto", machine),
-            overhead_bytes=None if overhead == "auto" else _size("--overhead", overhead),
-            reserve_bytes=_size("--reserve", self.values.get("reserve") or "0"),
+            overhead_bytes=overhead_of(self.values),
+            reserve_bytes=reserve_of(self.values),
             accounting=self.values.get("accounting") or "real",
         )
+
+
+def overhead_of(values: dict[str, Any]) -> int | None:
+    """`--overhead` in bytes; None estimates it."""
+    text = values.get("overhead") or "auto"
+    return None if text == "auto" else _size("--overhead", text)
+
+
+def reserve_of(values: dict[str, Any]) -> int:
+    """`--reserve` in bytes."""
+    return _size("--reserve", values.get("reserve") or "0")
 
 
 def _size(option: str, text: str) -> int:
@@ -206,6 +221,8 @@ _BUDGET: tuple[tuple[str, Any, Any], ...] = (
 _TOOL = ("tool", Literal["llama-server", "llama-cli"], typer.Option("llama-server", "--tool",
          help="Whose defaults hold for settings that are not given."))  # fmt: skip
 
+_NO_CACHE = ("no_cache", bool, typer.Option(False, "--no-cache", help="Read headers again, and keep none."))
+
 Parameter = tuple[str, Any, Any]
 
 
@@ -218,7 +235,7 @@ def question(
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         shared: list[Parameter] = []
         if models != "none":
-            shared += [_MODELS if models == "many" else _MODEL, _ASSUME]
+            shared += [_MODELS if models == "many" else _MODEL, _ASSUME, _NO_CACHE]
         if machine:
             shared += _MACHINE
         if budget:
@@ -226,6 +243,8 @@ def question(
         llama = _settings_parameters() if settings else []
         if settings:
             shared.append(_TOOL)
+        if models == "none" and settings:
+            shared.append(_NO_CACHE)
         return _with_parameters(function, shared, llama)
 
     return decorate

@@ -1,0 +1,51 @@
+"""`budget fit hf://user/repo`: which quantisations of a repository fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from budget.cli.options import Question, print_text
+from budget.cli.scan import judge_of
+from budget.errors import BudgetError, ExitCode
+
+if TYPE_CHECKING:
+    from budget.planning.judge import Judgement
+
+
+def names_repository(spec: str) -> bool:
+    """Whether `spec` names a repository of the Hub without saying which quantisation."""
+    if not spec.startswith(("hf://", "https://", "http://")):
+        return False
+    from budget.source.hub_name import names_repo
+
+    return names_repo(spec)
+
+
+def fit_quants(asked: Question, spec: str, *, json: bool, quiet: bool) -> int:
+    """All quantisations against the budget; the exit code is 0 if one of them fits."""
+    from budget.source.hub import list_quants, open_all
+
+    judge = judge_of(asked)
+    repo = list_quants(spec, use_cache=asked.use_cache)
+    rows: list[tuple[str, str, Judgement | None, str]] = []
+    for file, opened in open_all(repo, use_cache=asked.use_cache):
+        try:
+            if isinstance(opened, BudgetError):
+                raise opened
+            rows.append((file.quant, file.path, judge(*opened), ""))
+        except BudgetError as e:
+            rows.append((file.quant, file.path, None, e.message))
+    if not quiet:
+        if json:
+            from budget.render.json import dumps
+            from budget.render.scan import quants_object
+
+            print_text(dumps(quants_object(spec, rows, [file.path for file in repo.mmproj])))
+        else:
+            from budget.render.scan import quants_text
+
+            print_text(quants_text(rows))
+    verdicts = {result.verdict for _, _, result, _ in rows if result is not None}
+    if "fits" in verdicts:
+        return int(ExitCode.OK)
+    return int(ExitCode.UNKNOWN if "unknown" in verdicts else ExitCode.DOES_NOT_FIT)

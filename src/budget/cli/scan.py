@@ -1,0 +1,93 @@
+"""`budget scan`: every model there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from budget.cli.options import JsonOption, Question, QuietOption, print_text, question
+from budget.errors import ExitCode
+
+if TYPE_CHECKING:
+    from budget.gguf.header import Header
+    from budget.planning.judge import Judgement
+    from budget.source import SourceInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """The question put to every model; travels to other processes."""
+
+    options: dict[str, Any]
+
+    def __call__(self, header: Header, _source: SourceInfo) -> Judgement:
+        """The verdict on one model."""
+        from budget.planning.judge import judge
+
+        return judge(header, **self.options)
+
+
+def judge_of(asked: Question) -> Judge:
+    """The shared options as a judge."""
+    from budget.cli.options import overhead_of, reserve_of
+    from budget.planning.budget import resolve_budget
+
+    budget = resolve_budget(asked.values.get("budget") or "auto", asked.machine)
+    return Judge(
+        {
+            "settings": asked.settings,
+            "machine": asked.machine,
+            "budget": budget,
+            "overhead_bytes": overhead_of(asked.values),
+            "reserve_bytes": reserve_of(asked.values),
+        }
+    )
+
+
+@question(models="none")
+def command(
+    asked: Question,
+    places: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PLACE...", show_default=False,
+                       help="Folders, files or addresses such as s3://bucket/models."),
+    ] = None,
+    stores: Annotated[
+        bool | None,
+        typer.Option("--stores/--no-stores", show_default=False,
+                     help="Look into the stores of Hugging Face, LM Studio, llama.cpp and Ollama; left away, only "
+                     "where no PLACE is given."),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", metavar="N", show_default=False, help="Processes that read.")
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option("--dask", metavar="ADDRESS", show_default=False,
+                     help="Read on the workers of this Dask scheduler, such as tcp://host:8786."),
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> int:  # fmt: skip
+    """Every model in the stores of this machine and in given places, with verdict and largest context."""
+    from budget.render.scan import scan_object, scan_text
+    from budget.source.discover import discover
+    from budget.source.progress import ReadProgress
+    from budget.source.scan import scan
+
+    found = discover(places or (), stores=not places if stores is None else stores)
+    rows = []
+    with ReadProgress("models", unit="models", quiet=quiet or json) as progress:
+        for row in scan(found, judge_of(asked), n_jobs=jobs, dask=dask, use_cache=asked.use_cache):
+            rows.append(row)
+            progress.update(len(rows), None)
+    if not quiet:
+        if json:
+            from budget.render.json import dumps
+
+            print_text(dumps(scan_object(rows)))
+        else:
+            print_text(scan_text(rows))
+    return int(ExitCode.OK)

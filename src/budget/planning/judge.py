@@ -1,0 +1,74 @@
+"""One model's verdict and largest context: what a list of many models shows of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from budget.errors import BudgetError
+from budget.gguf.header import Header
+from budget.machine.device import Machine
+from budget.model.read import read_model
+from budget.planning.budget import Budget
+from budget.planning.fit import Request, Verdict, max_context, plan, with_context
+from budget.runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """A model in one row."""
+
+    architecture: str
+    tensor_bytes: int
+    """Weights as the file holds them."""
+    n_ctx_train: int
+    n_ctx: int
+    """Total context that the verdict is about, tokens."""
+    verdict: Verdict
+    required_bytes: int
+    """On all devices together, at that context."""
+    max_ctx: int | None
+    """Largest total context that fits; None where none does or it is not known."""
+    reason: str = ""
+
+
+def judge(
+    header: Header,
+    *,
+    settings: Settings,
+    machine: Machine,
+    budget: Budget,
+    overhead_bytes: int | None = None,
+    reserve_bytes: int = 0,
+) -> Judgement:
+    """What `header`'s model does on `machine` within `budget`; with no context given, at the largest that fits.
+
+    Raises:
+        BudgetError: the header describes no model, or llama.cpp refuses the settings for it.
+    """
+    model = read_model(header)
+    request = Request(
+        model=model, settings=settings, machine=machine, budget=budget, overhead_bytes=overhead_bytes,
+        reserve_bytes=reserve_bytes,
+    )  # fmt: skip
+    largest: int | None = None
+    try:
+        largest = max_context(request)
+    except BudgetError as e:
+        from budget.errors import UnknownAnswerError
+
+        if not isinstance(e, UnknownAnswerError):
+            raise
+    if not settings.n_ctx:
+        request = with_context(request, largest or 1)
+    answer = plan(request)
+    reasons = [f"{f.device} short by {f.short_bytes} bytes" for f in answer.failures]
+    return Judgement(
+        architecture=model.architecture,
+        tensor_bytes=sum(t.nbytes for t in model.tensors),
+        n_ctx_train=model.n_ctx_train,
+        n_ctx=answer.layout.params.n_ctx,
+        verdict=answer.verdict,
+        required_bytes=sum(d.required_bytes for d in answer.devices),
+        max_ctx=largest,
+        reason="; ".join((*reasons, *answer.reasons)),
+    )

@@ -1,0 +1,79 @@
+"""`budget scan`, `budget cache` and `budget hardware`, on files that the tests write."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import truth
+from cli.test_screens import run
+from ghost import write_ghost
+
+CARD = ("--gpu", "24GiB", "--ram", "64GiB")
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    models = tmp_path / "models"
+    models.mkdir()
+    for name in ("llama-3.1-8b", "llama-3.3-70b"):
+        write_ghost(truth.specs()[f"real/{name}"], models / f"{name}.gguf")
+    (models / "broken.gguf").write_bytes(b"GGUF\x03\x00\x00\x00")
+    return models
+
+
+def test_one_bad_file_is_a_row_not_an_end(folder):
+    code, text = run("scan", str(folder), *CARD, "-c", "8k", "--json", "-j", "1")
+    rows = {row["name"]: row for row in json.loads(text)["models"]}
+    assert code == 0
+    assert {name: (r["result"] or {}).get("verdict") for name, r in rows.items()} == {
+        "llama-3.1-8b": "fits",
+        "llama-3.3-70b": "does_not_fit",
+        "broken": None,
+    }
+    assert rows["broken"]["error"]
+
+
+def test_a_scan_says_what_fit_and_max_ctx_say(folder):
+    _, text = run("scan", str(folder / "llama-3.1-8b.gguf"), *CARD, "--json", "-j", "1")
+    row = json.loads(text)["models"][0]["result"]
+    assert row["max_ctx"] == int(run("max-ctx", str(folder / "llama-3.1-8b.gguf"), *CARD)[1])
+
+
+def test_the_cache_tells_and_forgets(folder):
+    run("inspect", str(folder / "llama-3.1-8b.gguf"))
+    before = json.loads(run("cache", "info", "--json")[1])
+    run("cache", "clear")
+    assert json.loads(run("cache", "--json")[1])["n_entries"] == 0
+    assert before["folder"].startswith(str(folder.parent / "cache"))
+
+
+def test_no_cache_keeps_nothing(folder):
+    run("inspect", str(folder / "llama-3.1-8b.gguf"), "--no-cache")
+    assert json.loads(run("cache", "--json")[1])["n_entries"] == 0
+
+
+def test_hardware_that_runs_a_model_is_listed_least_memory_first():
+    code, text = run("hardware", "rtx-40", "--fits", "sample:qwen3-30b-a3b", "--ctx", "16k", "--json")
+    rows = json.loads(text)["hardware"]
+    sizes = [row["memory_bytes"] for row in rows]
+    assert code == 0
+    assert rows
+    assert sizes == sorted(sizes)
+    assert all(row["required_bytes"]["CUDA0"] <= row["memory_bytes"] for row in rows)
+
+
+def test_hardware_that_holds_nothing_is_exit_3():
+    assert run("hardware", "rtx-40", "--fits", "sample:llama-3.3-70b", "--ctx", "64k", "-q")[0] == 3
+
+
+def test_an_inventory_names_the_nodes_that_fit_and_why_others_do_not(tmp_path):
+    for name, card in (("small", "8GiB"), ("large", "80GiB")):
+        (tmp_path / f"{name}.json").write_text(run("devices", "--json", "--gpu", card, "--ram", "64GiB")[1])
+    code, text = run("fit", "sample:llama-3.1-8b", "-c", "32k", "--inventory", str(tmp_path), "--json")
+    nodes = {n["name"]: (n["verdict"], n["reason"]) for n in json.loads(text)["nodes"]}
+    assert code == 0
+    assert nodes["large"] == ("fits", "")
+    assert nodes["small"][0] == "does_not_fit"
+    assert "CUDA0" in nodes["small"][1]
