@@ -1,7 +1,8 @@
 """Load one model with a real llama.cpp and print what it allocated: `load.py LIBRARY MODEL [NAME=VALUE...]`.
 
 Names are `n_ctx n_ubatch n_seq_max n_rs_seq` of the context, `mtp=1` for a second context of that type over blocks
-loaded for it, and `lora=FILE`; adapters are read off llama.cpp's log, which rounds to a hundredth of a MiB.
+loaded for it, and `lora=FILE`; adapters are read off llama.cpp's log, which rounds to a hundredth of a MiB. With
+`mmproj=1` the model is a projector, and the answer is the sum of its weights and its first compute buffer.
 
 Runs in a process of its own, since llama.cpp aborts where it is not happy. The library is called through its C
 interface; parameter structures are opaque, but for the first numbers, which are checked against llama.cpp's defaults.
@@ -110,6 +111,19 @@ def breakdown(llama: ctypes.CDLL, context: int) -> dict[str, list[int]]:
     }
 
 
+def projector_bytes(llama: ctypes.CDLL, path: str) -> int:
+    """What llama.cpp itself measures for a projector on the CPU: weights without padding, and compute at load."""
+    usage = getattr(llama, "_Z21mtmd_get_memory_usagePKc19mtmd_context_params", None)
+    if usage is None:
+        sys.exit("this llama.cpp has no projectors")
+    usage.argtypes, usage.restype = [ctypes.c_char_p, Params], Map
+    llama.mtmd_context_params_default.restype = Params
+    found = usage(path.encode(), llama.mtmd_context_params_default())
+    if not found.root:
+        sys.exit("llama.cpp refuses the projector")
+    return int(found.root.contents.sizes[0])
+
+
 def make_context(llama: ctypes.CDLL, model: int, params: Params) -> int:
     """A context, or the end of the process."""
     context: int | None = llama.llama_init_from_model(model, params)
@@ -123,6 +137,10 @@ def main(path: str, model: str, *options: str) -> None:
     given = dict(option.split("=", 1) for option in options)
     llama = library(path)
     llama.llama_backend_init()
+    if "mmproj" in given:
+        json.dump({"buffers": {}, "features": [], "mmproj": projector_bytes(llama, model)}, sys.stdout)
+        sys.stdout.flush()
+        os._exit(0)
     of_model, params = check_parameters(llama)
     for place, name in ((0, "n_ctx"), (2, "n_ubatch"), (3, "n_seq_max"), (4, "n_rs_seq")):
         params.words[place] = int(given.get(name, params.words[place]))

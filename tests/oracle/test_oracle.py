@@ -26,6 +26,7 @@ from budget.machine.device import Host, Machine
 from budget.memory.adapters import lora
 from budget.memory.draft import mtp
 from budget.memory.layout import lay_out
+from budget.memory.projector import projector
 from budget.model.read import read_model
 from budget.planning.budget import resolve_budget
 from budget.planning.fit import Request, plan
@@ -88,6 +89,8 @@ class Load:
     """Of the second context, where one was asked for."""
     machine: Machine
     """A host with the processor features that the library uses."""
+    mmproj_bytes: int
+    """Weights and compute of a projector, where it was asked for one."""
     log: str
 
 
@@ -114,6 +117,7 @@ def load(path: Path, **options: object) -> Load:
         buffers=_sizes(answer["buffers"]),
         mtp=_sizes(answer.get("mtp", {})),
         machine=Machine(host=host),
+        mmproj_bytes=answer.get("mmproj", 0),
         log=run.stderr,
     )
 
@@ -233,6 +237,71 @@ def test_the_log_of_a_real_load_agrees_with_the_plan(name: str, tmp_path: Path) 
     kinds = {"weights", "context", "output"} if RELEASE not in SAME_GRAPHS else {r.kind for r in found.rows}
     assert {r.kind for r in found.rows} >= {"weights", "context", "compute"}
     assert [r for r in found.rows if not r.agrees and r.kind in kinds] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "width", "inner", "heads", "edge", "patch"),
+    [
+        ("gemma3", 1152, 4304, 16, 896, 14),
+        ("idefics3", 768, 3072, 12, 512, 16),
+        ("qwen2.5vl_merger", 1280, 3420, 16, 560, 14),  # windows: the mask is larger than the rows
+    ],
+    ids=["gemma3", "idefics3", "qwen2.5vl"],
+)
+def test_a_projector_takes_its_weights_and_little_less_than_the_estimate(
+    kind: str, width: int, inner: int, heads: int, edge: int, patch: int, tmp_path: Path
+) -> None:
+    path = write_ghost(encoder(kind, width, inner, heads, edge, patch), tmp_path / "mmproj.gguf")
+    real = load(path, mmproj=1).mmproj_bytes
+    header = open_model(str(path))[0]
+    parts = {e.kind: e for e in projector(header, library_settings(), Machine(host=Host()), str(path))}
+    weights = sum(t.nbytes for t in header.tensors)
+    assert 0 <= parts["weights"].size_bytes - weights < 32 * len(header.tensors)
+    at_load = parts["compute"].at_load_bytes
+    assert at_load is not None
+    assert real - weights <= at_load <= (real - weights) * 102 // 100 + MiB
+
+
+def encoder(kind: str, width: int, inner: int, heads: int, edge: int, patch: int) -> dict[str, Any]:
+    """A vision encoder of two blocks with zeros for weights."""
+    numbers = {"embedding_length": width, "feed_forward_length": inner, "block_count": 2, "image_size": edge,
+               "attention.head_count": heads, "projection_dim": 2560, "patch_size": patch}  # fmt: skip
+    metadata: dict[str, Any] = {f"clip.vision.{k}": ["u32", v] for k, v in numbers.items()}
+    metadata |= {
+        "general.architecture": ["str", "clip"],
+        "clip.has_vision_encoder": ["bool", True],
+        "clip.projector_type": ["str", kind],
+        "clip.use_gelu": ["bool", True],
+        "clip.vision.attention.layer_norm_epsilon": ["f32", 1e-6],
+        "clip.vision.image_mean": ["arr:f32", [0.5] * 3],
+        "clip.vision.image_std": ["arr:f32", [0.5] * 3],
+    }
+    tensors: list[list[Any]] = [["v.patch_embd.weight", [patch, patch, 3, width], "F16"]]
+    vectors = [("v.patch_embd.bias", width), ("v.post_ln.weight", width), ("v.post_ln.bias", width)]
+    for il in range(2):
+        squares = [(f"attn_{part}", width, width) for part in ("q", "k", "v", "out")]
+        gate = [("ffn_gate", width, inner)] if kind.startswith("qwen") else []
+        for name, n_in, n_out in (*squares, *gate, ("ffn_up", width, inner), ("ffn_down", inner, width)):
+            tensors.append([f"v.blk.{il}.{name}.weight", [n_in, n_out], "F16"])
+            vectors.append((f"v.blk.{il}.{name}.bias", n_out))
+        vectors += [
+            (f"v.blk.{il}.{ln}.{part}", width) for ln in ("ln1", "ln2") for part in ("weight", "bias")
+        ]
+    if kind == "gemma3":
+        tensors.append(["mm.input_projection.weight", [2560, width], "F16"])
+        vectors.append(("mm.soft_emb_norm.weight", width))
+    elif kind.startswith("qwen"):
+        metadata["clip.vision.n_wa_pattern"] = ["u32", 8]
+        tensors += [["v.patch_embd.weight.1", [patch, patch, 3, width], "F16"],
+                    ["mm.0.weight", [4 * width, 4 * width], "F16"], ["mm.2.weight", [4 * width, 2560], "F16"]]  # fmt: skip
+        vectors = [*vectors[1:2], *vectors[3:], ("mm.0.bias", 4 * width), ("mm.2.bias", 2560)]
+    else:
+        metadata["clip.vision.projector.scale_factor"] = ["u32", 4]
+        tensors.append(["mm.model.fc.weight", [16 * width, 960], "F16"])
+    tensors += [[name, [n], "F32"] for name, n in vectors]
+    if not kind.startswith("qwen"):
+        tensors.append(["v.position_embd.weight", [width, (edge // patch) ** 2], "F32"])
+    return {"metadata": metadata, "tensors": tensors}
 
 
 def with_mtp_block(name: str) -> dict[str, Any]:

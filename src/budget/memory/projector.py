@@ -24,6 +24,10 @@ Modality = Literal["vision", "audio", "gen.audio"]
 
 _WEIGHTS_SOURCE = "clip.cpp, load_tensors: every tensor of the modality, in the backend's own buffer type"
 _COMPUTE_SOURCE = "clip.cpp, build_vit: the largest phase of one block, for the largest image"
+_NO_ROTATION = frozenset({"gemma3", "idefics3", "lfm2", "phi4", "mlp", "internvl", "gemma3nv", "janus_pro"})
+"""Encoders with learned positions only; the others rotate Q and K."""
+_WINDOW_KEYS = ("n_wa_pattern", "wa_layer_indexes", "wa_pattern_mode")
+"""Keys of encoders that mask a window (clip-impl.h)."""
 _AUDIO_POSITIONS = 1500
 """Positions of 30 seconds of sound after the convolutions (`warmup_audio_size` of 3000 frames, stride 2)."""
 _AUDIO_FRAMES = 3000
@@ -195,18 +199,17 @@ def tensors_of(header: Header, modality: Modality) -> tuple[TensorInfo, ...]:
 
 
 def compute_bytes(header: Header, modality: Modality, settings: Settings) -> tuple[int, int]:
-    """Compute buffer at load, and for the largest input, bytes: estimates of `build_vit`'s largest phase."""
+    """Compute buffer at load, and for the largest input, bytes: estimates of the encoder's largest phase."""
     if modality != "vision":
-        size = encoder_bytes(header, modality, _AUDIO_POSITIONS, 4 * _AUDIO_FRAMES, settings)
+        size = encoder_bytes(header, modality, _AUDIO_POSITIONS, 4 * _AUDIO_FRAMES * 128, settings)
         return size, size
     warmup, largest = image_patches(header, settings)
     patch = _number(header, "vision.patch_size") or 14
-    sizes = []
-    for patches in (warmup, max(warmup, largest)):
-        pixels = 4 * 3 * patches * patch * patch
-        # the image, and its patches unfolded for the convolution (f16 at least), before the first block
-        sizes.append(encoder_bytes(header, modality, patches, 2 * pixels, settings))
-    return sizes[0], sizes[1]
+    at_load, full = (
+        encoder_bytes(header, modality, patches, 4 * 3 * patches * patch * patch, settings)
+        for patches in (warmup, max(warmup, largest))
+    )
+    return at_load, full
 
 
 def image_patches(header: Header, settings: Settings) -> tuple[int, int]:
@@ -246,18 +249,26 @@ def encoder_bytes(
 ) -> int:
     """The largest phase of an encoder over `positions` patches, bytes, rounded up to a MiB.
 
-    Attention holds the residual, Q, K and V in f32 and K and V again in f16 (flash attention), or every score
-    without it; the feed-forward part its inner rows; the start the input beside the first rows.
+    The start holds the input, and the first rows four times while they are put in order, beside the window's mask;
+    attention the residual, Q, K, V and the result in f32 and K and V again in f16 (flash attention), or every score
+    without it, and Q and K once more where they are rotated; the feed-forward part three rows and its inner ones.
+
+    Args:
+        input_bytes: the image or the spectrum, f32.
     """
     e = _number(header, f"{modality}.embedding_length")
     f = _number(header, f"{modality}.feed_forward_length")
     heads = _number(header, f"{modality}.attention.head_count")
     gated = any(".ffn_gate." in t.name for t in tensors_of(header, modality))
-    attention = positions * e * (4 * 5 + 2 * 2)
-    if settings.flash_attn == "off":
-        attention = positions * e * (4 * 5 + 4) + 4 * positions * positions * heads
-    feed_forward = positions * 4 * (3 * e + f * (2 if gated else 1))
-    return round_up(max(attention, feed_forward, input_bytes + 8 * positions * e), MiB)
+    row = 4 * positions * e
+    rotated = 2 * row + input_bytes if _type(header, modality) not in _NO_ROTATION else 0
+    flash = settings.flash_attn != "off"
+    attention = 6 * row + rotated + (0 if flash else 4 * positions * positions * heads)
+    feed_forward = 3 * row + 4 * positions * f * (2 if gated else 1)
+    square = positions * positions if any(f"clip.vision.{k}" in header.metadata for k in _WINDOW_KEYS) else 0
+    # the mask is made in f32 and kept in f16 for flash attention
+    start = input_bytes + 4 * row + (6 if flash else 4) * square
+    return round_up(max(start, max(attention, feed_forward) + (2 if flash else 4) * square), MiB)
 
 
 def _type(header: Header, modality: Modality) -> str:
