@@ -23,6 +23,9 @@ tensors that many builders ignore (`scales=`), and inputs are leaves in the orde
 Further operations go to ops.py as shape rules; what CUDA cannot run goes to cuda.py. Header keys are read with
 `g.model.number`, `g.model.key`, `g.model.array`; a missing weight raises and the answer becomes an estimate.
 
+A decoder with a K/V cache that differs from `plain.build` only in details needs no function: a row in `plain_table`
+and the entry `plain:plain` here.
+
 To try one: `python -m tests.bench.compute_rows --only toy/starcoder` prints measured against replayed buffers.
 """
 
