@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from budget.errors import UnknownAnswerError
 from budget.gguf.types import F16, F32, I32
 from budget.memory.compute.attention import AttnInput, KvInput
 from budget.memory.compute.builder import Builder
@@ -15,6 +16,8 @@ def t5(g: Builder) -> None:
     Source: src/models/t5.cpp, `graph<false>`.
     """
     m, n_tokens = g.model, g.n_tokens
+    if g.n_stream > 1:
+        raise UnknownAnswerError("T5 needs one cache for all sequences: with one for each, llama.cpp aborts")
     g.side = "dec."
     n_layer = m.number("decoder_block_count", g.n_layer)
     n_enc = m.n_ctx_train
