@@ -292,8 +292,8 @@ def encoder(kind: str, width: int, inner: int, heads: int, edge: int, patch: int
         vectors.append(("mm.soft_emb_norm.weight", width))
     elif kind.startswith("qwen"):
         metadata["clip.vision.n_wa_pattern"] = ["u32", 8]
-        tensors += [["v.patch_embd.weight.1", [patch, patch, 3, width], "F16"],
-                    ["mm.0.weight", [4 * width, 4 * width], "F16"], ["mm.2.weight", [4 * width, 2560], "F16"]]  # fmt: skip
+        tensors.append(["v.patch_embd.weight.1", [patch, patch, 3, width], "F16"])
+        tensors += [["mm.0.weight", [4 * width, 4 * width], "F16"], ["mm.2.weight", [4 * width, 2560], "F16"]]
         vectors = [*vectors[1:2], *vectors[3:], ("mm.0.bias", 4 * width), ("mm.2.bias", 2560)]
     else:
         metadata["clip.vision.projector.scale_factor"] = ["u32", 4]

@@ -24,7 +24,8 @@ _TOKEN_BYTES = 168
 """One token: text, score and attribute (40), a hash node (72 with its bucket), its printed piece (32), and for
 texts of more than 15 bytes heap of their own (llama-vocab.cpp; sizes of libstdc++)."""
 _MERGE_BYTES = 112
-"""One merge: two strings, a rank and a hash node with its bucket (`bpe_ranks`)."""
+"""One merge: two strings, a rank and a hash node with its bucket (`bpe_ranks`). For 128,000 tokens and as many
+merges the two make 35.8 MB; a load takes 37.1 MB of private memory more than one without a vocabulary."""
 _NODE_BYTES = 400
 """One node of a graph: tensor and object header (ggml.c, `ggml_tensor_overhead`), hash and allocation slots."""
 _GRAPHS = 3
