@@ -108,33 +108,32 @@ class _Search:
 
     def settle(self, order: Order, last: tuple[Plan, Packing], at_least: int) -> tuple[Plan, Packing] | None:
         """Pack and plan until the compute buffers that the packing counted are those that the plan has."""
-        compute, copied = _compute(last[0]), last[1].largest_hosted
-        seen: set[Packing] = set()
+        around, copied = _around(last[0]), last[1].largest_hosted
         for _ in range(MAX_SETTLING):
-            packing = self.pack(order, last[0], compute, at_least)
+            packing = self.pack(order, last[0], around, at_least)
             if packing is not None and packing.largest_hosted != copied:
                 # the first device copies the largest tensor of the host: llamacpp-compute.md, op_offload
-                compute[0] += packing.largest_hosted - copied
+                around[0] += packing.largest_hosted - copied
                 copied = packing.largest_hosted
-                packing = self.pack(order, last[0], compute, at_least) or packing
-            if packing is None or packing in seen:
+                packing = self.pack(order, last[0], around, at_least) or packing
+            if packing is None:
                 return None
-            seen.add(packing)
+            known = packing in self.plans
             answer = self.plan(packing)
             if answer.fits:
                 settled = self.fill(answer, packing)
                 self.found.append(settled)
                 return settled
             copied = packing.largest_hosted
-            compute = [
-                n if n > c else c + max(0, -(r or 0))
-                for n, c, r in zip(_compute(answer), compute, _headroom(answer), strict=True)
+            around = [
+                n if n > a and not known else a + max(0, -(r or 0))
+                for n, a, r in zip(_around(answer), around, _headroom(answer), strict=True)
             ]
         return None
 
-    def pack(self, order: Order, last: Plan, compute: Sequence[int], at_least: int) -> Packing | None:
-        """The packing for compute buffers of `compute` bytes per device."""
-        rooms = self.rooms(last, compute)
+    def pack(self, order: Order, last: Plan, around: Sequence[int], at_least: int) -> Packing | None:
+        """The packing that leaves `around` bytes per device to compute buffers and overhead."""
+        rooms = self.rooms(last, around)
         return pack(self.request, self.sizes, rooms, order, self.pinned, at_least=at_least)
 
     def fill(self, answer: Plan, packing: Packing) -> tuple[Plan, Packing]:
@@ -154,7 +153,7 @@ class _Search:
                 answer, packing, margins = next_answer, tried, [0] * len(margins)
                 continue
             # the compute buffers grew: ask for less
-            grown = zip(_compute(next_answer), _compute(answer), strict=True)
+            grown = zip(_around(next_answer), _around(answer), strict=True)
             margins = [max(m, new - old, 0) for m, (new, old) in zip(margins, grown, strict=True)]
         return answer, packing
 
@@ -165,15 +164,15 @@ class _Search:
             self.plans[packing] = plan(replace(self.request, settings=settings))
         return self.plans[packing]
 
-    def rooms(self, last: Plan, compute: Sequence[int]) -> list[int]:
-        """Bytes per device for weights and caches: the cap less compute buffers, overhead and reserve."""
+    def rooms(self, last: Plan, around: Sequence[int]) -> list[int]:
+        """Bytes per device for weights and caches: the cap less reserve, and compute buffers with overhead."""
         rooms = []
-        for device, n in zip(last.layout.placement.devices, compute, strict=True):
+        for device, n in zip(last.layout.placement.devices, around, strict=True):
             row = next(d for d in last.devices if d.name == device.name)
             cap = row.available_bytes
             if cap is None:
                 cap = device.total_bytes if device.total_bytes is not None else 1 << 62
-            rooms.append(cap - n - row.overhead_bytes - row.reserve_bytes - row.extras_bytes)
+            rooms.append(cap - n - row.reserve_bytes - row.extras_bytes)
         pool = self.request.budget.combined_bytes
         if pool is not None:
             host = next(d for d in last.devices if d.name == HOST)
@@ -199,9 +198,9 @@ def _orders(sizes: Sizes) -> Sequence[Order]:
     return ORDERS if different else ORDERS[:2]
 
 
-def _compute(answer: Plan) -> list[int]:
-    """Compute bytes of each device of the placement."""
-    by_name = {d.name: d.compute_bytes for d in answer.devices}
+def _around(answer: Plan) -> list[int]:
+    """What each device of the placement holds beside weights and caches: compute buffers and overhead, bytes."""
+    by_name = {d.name: d.compute_bytes + d.overhead_bytes for d in answer.devices}
     return [by_name[d.name] for d in answer.layout.placement.devices]
 
 
