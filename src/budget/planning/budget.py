@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -180,6 +179,8 @@ def _mapped_vram(cap: object, gpus: list[str], text: str) -> dict[str, Entry]:
     elif isinstance(cap, Sequence) and not isinstance(cap, str):
         numbered = dict(enumerate(cap))
     else:
+        if cap != "auto":
+            _entry_bytes(cap, text)  # type: ignore[arg-type]
         return dict.fromkeys(gpus, cap)  # type: ignore[arg-type]
     for i in numbered:
         if not 0 <= i < len(gpus):
@@ -202,7 +203,10 @@ def _no_device(text: str, key: str, machine: Machine) -> MachineError:
 
 
 def _vram(value: str, gpus: list[str], text: str) -> dict[str, str]:
-    shares = re.split(":", value)
+    shares = [share.strip() for share in value.split(":")]
+    for share in shares:
+        if share != "auto":
+            _entry_bytes(share, text)
     if len(shares) == 1:
         return dict.fromkeys(gpus, value)
     if len(shares) > len(gpus):

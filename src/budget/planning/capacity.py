@@ -9,6 +9,7 @@ from typing import Literal
 from budget.errors import UsageError
 from budget.planning.curve import Curve
 from budget.planning.fit import (
+    N_CTX_UNKNOWN,
     Plan,
     Request,
     Verdict,
@@ -94,7 +95,8 @@ def resolve_capacity(
     memory = None if kv is None else kv.largest(max(usable_bytes - base, 0), limit=None)
     if kv is not None and (base > usable_bytes or (memory is None and kv.bounded())):
         memory = 0
-    effective = _effective(memory, n_ctx_model, n_ctx_requested)
+    unbounded = N_CTX_UNKNOWN if kv is not None and memory is None else None
+    effective = _effective(memory, n_ctx_model, n_ctx_requested, unbounded)
     if kv is None and base > usable_bytes:
         effective = 0
     required = base + (kv.bytes_at(n_ctx_requested or effective) if kv is not None else 0)
@@ -136,9 +138,9 @@ def _check_signs(*numbers: int | None) -> None:
             raise UsageError(f"{n}: sizes and contexts cannot be negative")
 
 
-def _effective(memory: int | None, model: int | None, requested: int | None) -> int:
+def _effective(*limits: int | None) -> int:
     """The smallest of what is known; 0 where nothing is."""
-    known = [n for n in (memory, model, requested) if n is not None]
+    known = [n for n in limits if n is not None]
     return min(known, default=0)
 
 

@@ -52,6 +52,10 @@ class Described:
             size = getattr(self, name)
             if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 0):
                 raise UsageError(f"{name} {size!r}: must be whole bytes from 0 on")
+        for name in ("n_layer", "n_head_kv", "head_dim", "n_ctx_train"):
+            n = getattr(self, name)
+            if n is not None and n < 1:
+                raise UsageError(f"{name} {n}: must be at least 1")
 
     def cache_bytes_per_token(self, type_k: GGMLType, type_v: GGMLType) -> int | None:
         """Bytes of K and V of all blocks for one token; None where it is not known.

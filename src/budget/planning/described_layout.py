@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from budget.errors import UnknownAnswerError, UsageError
@@ -38,6 +39,8 @@ def lay_out_described(described: Described, model: Model, settings: Settings, ma
     params = resolve(settings, model)
     check(model, params)
     used = model_devices(settings, machine)
+    if settings.split_mode == "none":
+        settings = replace(settings, tensor_split=())  # one device: llama.cpp never looks at the shares
     devices = layer_devices(settings, model, machine, used)
     weights, caches = _slices(described, model, settings, params, used, devices)
     sums: dict[int | None, list[int]] = {}

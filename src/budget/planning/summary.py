@@ -38,4 +38,9 @@ def one_line(answer: Plan) -> str:
         cap = device.available_bytes
         limit = f" of {format_size(cap)}" if cap is not None else ""
         parts.append(f"{device.name} {format_size(device.required_bytes)}{limit}")
-    return f"{words} at {answer.layout.params.n_ctx:,} tokens: {', '.join(parts) or 'nothing to hold'}"
+    text = f"{words} at {answer.layout.params.n_ctx:,} tokens: {', '.join(parts) or 'nothing to hold'}"
+    pool = answer.request.budget.combined_bytes
+    if pool is None:
+        return text
+    needed = sum(d.required_bytes for d in answer.devices)
+    return f"{text}; {format_size(needed)} of {format_size(pool)} in one pool"
