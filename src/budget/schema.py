@@ -82,6 +82,8 @@ class DeviceRow(_Object):
     compute_bytes: NonNegativeInt
     output_bytes: NonNegativeInt
     """Logits and embeddings handed to the caller."""
+    extras_bytes: NonNegativeInt
+    """Projector, adapters, and drafting; `extras` names the parts."""
     overhead_bytes: NonNegativeInt
     """What the process takes beyond llama.cpp's buffers."""
     reserve_bytes: NonNegativeInt
@@ -106,6 +108,21 @@ class BufferRow(_Object):
     output_bytes: NonNegativeInt
 
 
+class ExtraRow(_Object):
+    """One part of a projector, an adapter or a draft model on one device."""
+
+    part: Literal["projector", "lora", "control_vector", "draft", "mtp", "speculation"]
+    kind: Literal["weights", "context", "compute", "output", "overhead"]
+    device: str
+    buffer: str
+    size_bytes: NonNegativeInt
+    """Once it has been used to the full."""
+    at_load_bytes: NonNegativeInt | None
+    """At load, where that is less."""
+    basis: Basis
+    source: str
+
+
 class FailureRow(_Object):
     device: str
     """The device, or `total` for one pool."""
@@ -125,6 +142,7 @@ class Fit(_Object):
     budget: BudgetFacts
     devices: list[DeviceRow]
     buffers: list[BufferRow]
+    extras: list[ExtraRow]
     failures: list[FailureRow]
     max_ctx: NonNegativeInt | None
     """Largest total context that fits, tokens; null where none does or it is not known."""
@@ -255,7 +273,34 @@ class Place(_Object):
     compute: list[ComputeRow]
 
 
-SCHEMAS: dict[str, type[BaseModel]] = {"fit": Fit, "max-ctx": MaxCtx, "inspect": Inspect, "place": Place}
+class VerifyRow(_Object):
+    scope: str
+    buffer: str
+    kind: str
+    planned_bytes: NonNegativeInt
+    printed_bytes: NonNegativeInt
+    """As llama.cpp printed it, at the precision of its text."""
+    difference_bytes: int
+    """Planned less printed."""
+    agrees: bool
+
+
+class Verify(_Object):
+    """`budget verify --json`."""
+
+    schema_: Literal["budget/verify/v1"] = Field(alias="schema")
+    engine: Engine
+    agrees: bool
+    rows: list[VerifyRow]
+
+
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "fit": Fit,
+    "max-ctx": MaxCtx,
+    "inspect": Inspect,
+    "place": Place,
+    "verify": Verify,
+}
 """Name for `budget schema NAME`."""
 
 

@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "hardware": "The catalogue of cards and machines, and which of them run a model.",
     "scan": "Every model in the stores of this machine and in given folders, with its verdict.",
     "cache": "The headers that were read before: where they are, how to clear them.",
+    "verify": "The plan against a real llama.cpp, buffer by buffer.",
     "schema": "The JSON Schema of any JSON that budget reads or writes.",
 }
 """Command name to its one-line help. The module is the name with underscores."""

@@ -16,7 +16,9 @@ from budget.errors import UsageError
 from budget.units import parse_count, parse_size
 
 if TYPE_CHECKING:
+    from budget.gguf.header import Header
     from budget.machine.device import Machine
+    from budget.memory.extra import Companion
     from budget.model.facts import Model
     from budget.planning.fit import Request
     from budget.runtime.settings import Settings
@@ -139,6 +141,21 @@ class Question:
         header, source = open_model(spec, use_cache=self.use_cache, quiet=bool(self.values.get("quiet")))
         return Loaded(spec=spec, model=read_model(header, assume=self.values.get("assume")), source=source)
 
+    def _companions(self) -> tuple[Companion, ...]:
+        """The projector, adapters and draft model that the settings name, with their headers."""
+        settings = self.settings
+        if not (settings.mmproj or settings.lora or settings.control_vector or settings.model_draft):
+            return ()
+        from budget.memory.extras import read_companions
+
+        return read_companions(settings, self._open_header)
+
+    def _open_header(self, spec: str) -> Header:
+        """The header of a file that the settings name: a projector, an adapter, a draft model."""
+        from budget.source import open_model
+
+        return open_model(spec, use_cache=self.use_cache)[0]
+
     def request(self, model: Model, *, probe: bool = True) -> Request:
         """The question in the planner's words; without `probe`, on no machine yet."""
         from budget.machine.device import Host, Machine
@@ -158,6 +175,7 @@ class Question:
             overhead_bytes=overhead_of(self.values),
             reserve_bytes=reserve_of(self.values),
             accounting=self.values.get("accounting") or "real",
+            companions=self._companions(),
         )
 
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from budget.memory.extra import Extra
 from budget.memory.layout import Buffer
 from budget.model.architectures import VALIDATED_COMMIT
 from budget.model.facts import Model
@@ -36,6 +37,7 @@ def fit_object(
         },
         "devices": [device_object(d) for d in answer.devices],
         "buffers": [buffer_object(b) for b in answer.layout.buffers],
+        "extras": [extra_object(e) for e in answer.extras],
         "failures": [{**asdict(f), "short_bytes": f.short_bytes} for f in answer.failures],
         "max_ctx": max_ctx,
         "suggestions": suggestions,
@@ -84,12 +86,27 @@ def device_object(device: DevicePlan) -> dict[str, Any]:
         "context_bytes": device.context_bytes,
         "compute_bytes": device.compute_bytes,
         "output_bytes": device.output_bytes,
+        "extras_bytes": device.extras_bytes,
         "overhead_bytes": device.overhead_bytes,
         "reserve_bytes": device.reserve_bytes,
         "required_bytes": device.required_bytes,
         "available_bytes": device.available_bytes,
         "fits": device.fits,
         "basis": device.basis,
+    }
+
+
+def extra_object(extra: Extra) -> dict[str, Any]:
+    """One part of a projector, adapter or draft model."""
+    return {
+        "part": extra.part,
+        "kind": extra.kind,
+        "device": extra.device,
+        "buffer": extra.buffer,
+        "size_bytes": extra.size_bytes,
+        "at_load_bytes": extra.at_load_bytes,
+        "basis": extra.basis,
+        "source": extra.source,
     }
 
 
