@@ -11,7 +11,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import truth
-
 from budget.planning.budget import Budget
 from budget.planning.fit import Request
 from budget.planning.offload import gpu_weight_bytes, offload

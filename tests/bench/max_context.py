@@ -8,7 +8,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import truth
-
 from budget.machine.device import Host, Machine
 from budget.memory.layout import lay_out
 from budget.planning.budget import resolve_budget

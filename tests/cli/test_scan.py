@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 import truth
 from cli.test_screens import run
 from ghost import write_ghost
