@@ -31,7 +31,7 @@ def read(path: Path) -> Any:
 
 CASES: list[dict[str, Any]] = read(Path(_GIVEN) if _GIVEN else DATA / "reference_cases.json.xz")
 OURS: dict[str, Any] = read(DATA / "reference_differences.json")
-"""Our answers to the cases that differ, by id: worked through by hand once, and kept."""
+"""Our answers to the cases that differ, by id: recorded, read through one by one, and kept."""
 
 
 def adapter_of(case: dict[str, Any]) -> Adapter | str:
