@@ -27,9 +27,7 @@ MAX_SETTLING = 3
 """Plans until a packing fits: compute buffers settle after one or two."""
 MAX_FILLING = 3
 """Plans that try to fill what is left."""
-MAX_PLANS = 20
-"""Plans of one search, so that its time is bounded by the time of a plan."""
-MORE_ON_HOST = (2, 4, 6)
+MORE_ON_HOST = (3, 6)
 """Further layers that are tried on the host whole: their K/V leaves the GPU and makes room for weights."""
 HOST_SHARE = 8
 """At most one layer in so many is tried on the host beyond those that must be."""
@@ -46,12 +44,20 @@ def offload(request: Request, pinned: frozenset[str] = frozenset()) -> Plan | No
     return max(found, key=lambda p: gpu_weight_bytes(p.layout)) if found else None
 
 
-def offloads(request: Request, pinned: frozenset[str] = frozenset()) -> list[Plan]:
+def offloads(
+    request: Request, pinned: frozenset[str] = frozenset(), *, quick: bool = False, first: Plan | None = None
+) -> list[Plan]:
     """Plans that fit, differing in what they leave on the host; empty if none does.
 
     The first one keeps as many whole layers on GPUs as possible; all after it hold more weights there.
+
+    Args:
+        request: as for `offload`.
+        pinned: as for `offload`.
+        quick: look at one order of hosting only, that of `-ncmoe`.
+        first: the plan of `request` where it is known.
     """
-    first = plan(request)
+    first = first or plan(request)
     if first.fits:
         return [first]
     placement = first.layout.placement
@@ -59,7 +65,7 @@ def offloads(request: Request, pinned: frozenset[str] = frozenset()) -> list[Pla
     if not placement.devices or placement.meta_devices or fixed or request.described is not None:
         return []
     search = _Search(request, first, pinned)
-    search.run()
+    search.run(quick=quick)
     if not search.found and "n_gpu_layers" not in pinned:
         return _on_host(request)
     return search.frontier()
@@ -82,10 +88,10 @@ class _Search:
         self.found: list[tuple[Plan, Packing]] = []
         self.plans: dict[Packing, Plan] = {}
 
-    def run(self) -> None:
+    def run(self, *, quick: bool) -> None:
         """Every order of hosting, then more layers on the host in the best of them."""
         movable = "tensor_buft_overrides" not in self.pinned and any(self.sizes.experts)
-        orders: Sequence[Order] = _orders(self.sizes) if movable else ORDERS[:1]
+        orders: Sequence[Order] = _orders(self.sizes) if movable and not quick else ORDERS[:1]
         last = self.first, Packing(counts=(0,) * len(self.first.layout.placement.devices), hosted=frozenset())
         best: tuple[int, Order, tuple[Plan, Packing]] | None = None
         for order in orders:
@@ -96,13 +102,13 @@ class _Search:
             size = gpu_weight_bytes(last[0].layout)
             if best is None or size > best[0]:
                 best = (size, order, settled)
-        if best is None or "n_gpu_layers" in self.pinned or not movable:
+        if best is None or "n_gpu_layers" in self.pinned or not movable or quick:
             return
         _, order, last = best
         n_layers = len(self.sizes.fixed)
         start = n_layers - sum(last[1].counts)
         for more in MORE_ON_HOST:
-            if more * HOST_SHARE > n_layers or len(self.plans) >= MAX_PLANS:
+            if more * HOST_SHARE > n_layers:
                 break
             self.settle(order, last, start + more)
 
@@ -195,7 +201,7 @@ class _Search:
 def _orders(sizes: Sizes) -> Sequence[Order]:
     """The orders worth trying: with tensors of one size, the smallest first is any order."""
     different = len({item.largest for items in sizes.experts for item in items}) > 1
-    return ORDERS if different else ORDERS[:2]
+    return ORDERS if different else ORDERS[:1]
 
 
 def _around(answer: Plan) -> list[int]:

@@ -108,23 +108,14 @@ def first_layers(sizes: Sizes, layers: range) -> list[list[Item]]:
     return [sizes.experts[il] for il in layers if sizes.experts[il]]
 
 
-def last_layers(sizes: Sizes, layers: range) -> list[list[Item]]:
-    """Layers from the last one back: what llama.cpp's own fit does."""
-    return first_layers(sizes, layers)[::-1]
-
-
-def small_layers(sizes: Sizes, layers: range) -> list[list[Item]]:
-    """Layers with the smallest tensors first: the largest one on the host is what the compute buffer must copy."""
-    return sorted(first_layers(sizes, layers), key=lambda unit: max(t.largest for t in unit))
-
-
 def small_items(sizes: Sizes, layers: range) -> list[list[Item]]:
     """Single projections, the smallest kind first, so that the large kinds stay on the GPU everywhere."""
     items = [t for il in layers for t in sizes.experts[il]]
     return [[t] for t in sorted(items, key=lambda t: t.size)]
 
 
-ORDERS: tuple[Order, ...] = (first_layers, last_layers, small_layers, small_items)
+ORDERS: tuple[Order, ...] = (first_layers, small_items)
+"""Those worth a search: from the last layer back, or by the largest tensor of a layer, never beat both."""
 
 
 def pack(

@@ -1,0 +1,201 @@
+"""Settings that fit and use the machine best, what each costs, and the alternatives that are better at something."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from budget.memory.layout import HOST
+from budget.planning.fit import Plan, Request, plan
+from budget.planning.offload import gpu_weight_bytes
+from budget.planning.speed import Speed, bandwidths, speed
+from budget.planning.variants import Variants, pinned_down
+from budget.units import format_count, format_size
+
+Prefer = Literal["context", "speed", "quality", "slots"]
+SAME_SPEED = 0.95
+"""At least this share of the fastest counts as just as fast: the roofline is no better than that."""
+MAX_ALTERNATIVES = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Settings that fit."""
+
+    plan: Plan
+    speed: Speed
+    costs: tuple[str, ...]
+    """What they cost, in sentences; empty where nothing is given up."""
+
+    @property
+    def n_ctx(self) -> int:
+        """Total context, tokens."""
+        return self.plan.layout.params.n_ctx
+
+    @property
+    def n_slots(self) -> int:
+        """Slots."""
+        return self.plan.layout.params.n_seq_max
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """The answer of `advise`."""
+
+    asked: Plan
+    """The plan of the request as it was, at the whole context where none is pinned."""
+    best: Choice | None
+    """None where nothing fits."""
+    alternatives: tuple[Choice, ...]
+    """Better than `best` at context, speed, quality or slots; none is worse than another at everything."""
+    ranked_by: Literal["speed", "weights"]
+    """What stands for speed: the roofline, or weight bytes on GPUs where a bandwidth is not known."""
+    notes: tuple[str, ...] = ()
+
+
+def advise(
+    request: Request,
+    explicit: frozenset[str] = frozenset(),
+    *,
+    ctx_min: int | None = None,
+    prefer: Prefer = "speed",
+    rates: Mapping[str, int] | None = None,
+) -> Advice:
+    """The best settings for `request`.
+
+    Args:
+        request: with the settings that the user gave.
+        explicit: names of the settings that must stay as they are.
+        ctx_min: least total context, tokens; 4096 (llama.cpp's `--fit-ctx`) by default.
+        prefer: what decides between plans that fit.
+        rates: bytes per second by device, besides what the machine says.
+
+    Raises:
+        UsageError: settings that llama.cpp refuses.
+        MachineError: a named device does not exist.
+        UnknownAnswerError: a number that the answer needs is not known.
+    """
+    variants = Variants(request, explicit, ctx_min)
+    asked = variants.whole
+    if asked.reasons:
+        return Advice(asked=asked, best=None, alternatives=(), ranked_by="weights", notes=asked.reasons)
+    plans = list(variants.plans())
+    if prefer == "slots" and not asked.fits or prefer == "slots" and variants.free("n_parallel"):
+        plans += variants.slots()
+    known = bandwidths(request.machine, rates)
+    n_filled = min((p.layout.params.n_ctx_seq for p in plans), default=0) // 2
+    choices = [
+        Choice(plan=final, speed=speed(final, known, n_filled=n_filled), costs=_costs(asked, final))
+        for final in _unique(pin(request, explicit, p) for p in plans)
+    ]
+    unknown = sorted({name for c in choices for name in c.speed.unknown})
+    ranking = _Ranking(choices, by_speed=not unknown)
+    best = max(choices, key=lambda c: ranking.key(c, prefer), default=None)
+    return Advice(
+        asked=asked,
+        best=best,
+        alternatives=ranking.frontier(best) if best is not None else (),
+        ranked_by="speed" if not unknown else "weights",
+        notes=_notes(unknown) if choices else (),
+    )
+
+
+def pin(request: Request, explicit: frozenset[str], answer: Plan) -> Plan:
+    """`answer` with everything said that llama.cpp would choose itself; its numbers do not change."""
+    final = pinned_down(request, explicit, answer)
+    return answer if final == answer.request else replace(answer, request=final)
+
+
+def _unique(plans: object) -> list[Plan]:
+    found: list[Plan] = []
+    for answer in plans:  # type: ignore[attr-defined]
+        if all(answer.request.settings != other.request.settings for other in found):
+            found.append(answer)
+    return found
+
+
+class _Ranking:
+    """Orders choices."""
+
+    def __init__(self, choices: Sequence[Choice], *, by_speed: bool) -> None:
+        self.choices = choices
+        self.by_speed = by_speed
+        self.fastest = max((self.pace(c) for c in choices), default=(0.0, 0.0))
+
+    def pace(self, choice: Choice) -> tuple[float, float]:
+        """What stands for speed: tokens per second, else weight bytes on GPUs, then cache bytes there."""
+        if self.by_speed:
+            return (choice.speed.tokens_per_second or 0.0, choice.speed.prompt_tokens_per_second or 0.0)
+        layout = choice.plan.layout
+        cached = sum(b.context_bytes for b in layout.buffers if b.device != HOST)
+        return (float(gpu_weight_bytes(layout)), cached / max(choice.n_ctx, 1))
+
+    def key(self, choice: Choice, prefer: Prefer) -> tuple[object, ...]:
+        """Larger is better."""
+        fast = self.pace(choice)[0] >= SAME_SPEED * self.fastest[0]
+        quality, n_ctx, slots = _quality(choice), choice.n_ctx, choice.n_slots
+        first: dict[Prefer, tuple[object, ...]] = {
+            "context": (n_ctx, fast, quality),
+            "speed": (fast, quality, n_ctx),
+            "quality": (quality, n_ctx, fast),
+            "slots": (slots, fast, quality, n_ctx),
+        }
+        return (*first[prefer], self.pace(choice), slots)
+
+    def frontier(self, best: Choice) -> tuple[Choice, ...]:
+        """Choices that no other beats at everything, the longest context first."""
+        kept = [
+            c for c in self.choices if c is not best and not any(self._beats(o, c) for o in self.choices)
+        ]
+        kept.sort(key=lambda c: (c.n_ctx, self.pace(c)), reverse=True)
+        return tuple(kept[:MAX_ALTERNATIVES])
+
+    def _beats(self, one: Choice, other: Choice) -> bool:
+        a, b = self._merits(one), self._merits(other)
+        return one is not other and all(x >= y for x, y in zip(a, b, strict=True)) and a != b
+
+    def _merits(self, choice: Choice) -> tuple[float, ...]:
+        # a prompt's rate only counts where it is not the generation's own
+        pace = self.pace(choice)
+        return (choice.n_ctx, choice.n_slots, *_quality(choice), pace[0], choice.plan.layout.params.n_ubatch)
+
+
+def _quality(choice: Choice) -> tuple[float, float]:
+    """Bits per element of K and V: the only settings here that change what the model says."""
+    params = choice.plan.layout.params
+    k, v = params.type_k, params.type_v
+    return (k.block_bytes / k.block_elems, v.block_bytes / v.block_elems)
+
+
+def _costs(asked: Plan, answer: Plan) -> tuple[str, ...]:
+    """What `answer` gives up against `asked`, which may not fit."""
+    wanted, params = asked.layout.params, answer.layout.params
+    costs = []
+    if params.n_ctx < wanted.n_ctx:
+        costs.append(
+            f"context: {format_count(params.n_ctx)} of {format_count(wanted.n_ctx)} tokens in total"
+        )
+    if (params.type_k, params.type_v) != (wanted.type_k, wanted.type_v):
+        costs.append(f"quality: K/V cache in {params.type_k.name}/{params.type_v.name}, a small loss")
+    moved = gpu_weight_bytes(asked.layout) - gpu_weight_bytes(answer.layout)
+    if moved > 0:
+        costs.append(f"speed: {format_size(moved)} of weights are read from RAM instead of a GPU")
+    if wanted.offload_kqv and not params.offload_kqv:
+        costs.append("speed: the K/V cache is in RAM, so attention slows down as the context fills")
+    if params.n_ubatch < wanted.n_ubatch:
+        costs.append(f"speed: prompts go in batches of {params.n_ubatch} tokens instead of {wanted.n_ubatch}")
+    if params.n_seq_max > 1 and params.n_seq_max != wanted.n_seq_max:
+        costs.append(f"slots: {params.n_seq_max} instead of {wanted.n_seq_max}")
+    return tuple(costs)
+
+
+def _notes(unknown: Sequence[str]) -> tuple[str, ...]:
+    if not unknown:
+        return ("speeds are upper bounds from memory bandwidth, an estimate",)
+    return (
+        f"ranked by weight bytes on GPUs: the bandwidth of {', '.join(unknown)} is not known (--bandwidth)",
+    )
+
+
+__all__ = ["Advice", "Choice", "Prefer", "advise", "plan"]
