@@ -1,63 +1,169 @@
-"""The screen of `budget fit`: verdict first, a row per device, what binds."""
+"""The screen of `budget fit`: verdict first, a bar per device, the numbers, what binds, what to do."""
 
 from __future__ import annotations
 
-from budget.planning.fit import DevicePlan, Plan
-from budget.render.plain import shortfall_lines, table, wrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from budget.planning.fit import Plan
+from budget.planning.parts import Row, binding, rows_of, unlimited
+from budget.planning.sources import sources_of
+from budget.render.bars import NAMES, bars, gib
+from budget.render.lines import Line, Look, plain, text_table, to_text, wrapped
+from budget.render.plain import shortfall_lines
 from budget.units import format_count, format_size
 
-_VERDICT = {"fits": "FITS", "does_not_fit": "DOES NOT FIT", "unknown": "UNKNOWN"}
+VERDICT = {"fits": "FITS", "does_not_fit": "DOES NOT FIT", "unknown": "UNKNOWN"}
+VERDICT_STYLE = {"fits": "good", "does_not_fit": "bad", "unknown": "warn"}
+_ALWAYS = ("weights", "kv", "compute", "overhead")
+"""Parts that have a column even where nothing takes it."""
+_VISIBLE_BYTES = 5 << 20
+"""A part smaller than this on every device rounds to nothing in GiB and gets no column of its own."""
 
 
-def fit_text(answer: Plan, *, name: str, max_ctx: int | None, buffers: bool) -> str:
-    """The whole answer as text of at most 80 columns where the names allow it."""
+def fit_text(
+    answer: Plan,
+    *,
+    name: str,
+    max_ctx: int | None,
+    buffers: bool,
+    suggestions: Sequence[Mapping[str, Any]] = (),
+    look: Look | None = None,
+) -> str:
+    """The whole answer as plain text."""
+    return to_text(
+        fit_lines(
+            answer,
+            name=name,
+            max_ctx=max_ctx,
+            buffers=buffers,
+            suggestions=suggestions,
+            look=look or Look(),
+        )
+    )
+
+
+def fit_lines(
+    answer: Plan,
+    *,
+    name: str,
+    max_ctx: int | None,
+    buffers: bool,
+    look: Look,
+    suggestions: Sequence[Mapping[str, Any]] = (),
+    verbose: bool = False,
+) -> list[Line]:
+    """The whole answer, in lines of at most `look.width` columns where the names allow it."""
+    rows = rows_of(answer)
+    lines: list[Line] = [
+        ((VERDICT[answer.verdict], VERDICT_STYLE[answer.verdict]), (f": {name}", "bold")),
+        *wrapped(question_line(answer), look),
+        plain(""),
+        *bars(rows, look),
+        plain(""),
+        *text_table(*part_table(rows, look.width)),
+    ]
+    if buffers:
+        lines += [plain(""), *_buffers(answer)]
+    lines += [plain(""), *_what_binds(answer, rows, look), *_what_fits(answer, max_ctx, look)]
+    lines += _what_to_do(suggestions, look)
+    for note in notes_of(answer):
+        lines += wrapped(f"Note: {note}", look, "dim")
+    if verbose:
+        lines += [plain(""), *source_lines(answer, look)]
+    return lines
+
+
+def question_line(answer: Plan) -> str:
+    """What was asked: the model and the settings that matter, as llama.cpp resolves them."""
     params, model = answer.layout.params, answer.request.model
     slots = ""
     if params.n_seq_max > 1:
         slots = f", {params.n_seq_max} slots{' sharing it' if params.kv_unified else ''}"
-    lines = [
-        f"{_VERDICT[answer.verdict]}: {name}",
-        *wrap(
-            f"{model.architecture}, {model.n_layer} layers, context {format_count(params.n_ctx)} of "
-            f"{format_count(model.n_ctx_train)} trained{slots}, K/V {params.type_k.name}/{params.type_v.name}, "
-            f"flash attention {'on' if answer.layout.compute.flash_attn else 'off'}",
-        ),
-        "",
-        *table(
-            ["device", "weights", "context", "compute", "other", "needs", "may use", ""],
-            [_row(d) for d in answer.devices],
-        ),
+    trained = f" of {format_count(model.n_ctx_train)} trained" if model.n_ctx_train else ""
+    return (
+        f"{model.architecture}, {model.n_layer} layers, context {format_count(params.n_ctx)}{trained}"
+        f"{slots}, K/V {params.type_k.name}/{params.type_v.name}, "
+        f"flash attention {'on' if answer.layout.compute.flash_attn else 'off'}"
+    )
+
+
+def part_table(rows: Sequence[Row], width: int) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows in GiB; where columns do not fit, the small parts are one column `other`."""
+    shown = [k for k in NAMES if k in _ALWAYS or any(r.parts[k] >= _VISIBLE_BYTES for r in rows)]
+    if 2 + 9 * (len(shown) + 3) + max(len(r.name) for r in rows) > width:
+        shown = [k for k in shown if k in ("weights", "kv", "state", "compute")]
+    merged = len(shown) < len(_ALWAYS) or "overhead" not in shown
+    headers = [
+        "GiB",
+        *(NAMES[k] for k in shown),
+        *(["other"] if merged else []),
+        "needs",
+        "may use",
+        "left",
     ]
-    if buffers:
-        lines += ["", *_buffers(answer)]
-    if answer.failures:
-        lines.append("")
-        for line in shortfall_lines(answer):
-            lines += wrap(line)
-    if max_ctx is not None:
-        lines += ["", f"Largest context that fits: {format_count(max_ctx)} tokens (-c {max_ctx})"]
-    elif answer.failures:
-        lines += ["", "No context fits."]
-    for note in (*_basis(answer), *answer.layout.notes, *answer.reasons):
-        lines += wrap(f"Note: {note}")
-    return "\n".join(lines)
+    return headers, [_cells(row, shown, merged=merged) for row in rows]
 
 
-def _row(device: DevicePlan) -> list[str]:
-    other = device.output_bytes + device.overhead_bytes + device.reserve_bytes
-    cap = device.available
-    available = format_size(cap) if isinstance(cap, int) else "unknown" if cap is None else "unlimited"
-    mark = {True: "ok", False: "SHORT", None: "?"}[device.fits]
-    sizes = (device.weights_bytes, device.context_bytes, device.compute_bytes, other, device.required_bytes)
-    return [device.name, *(format_size(s) if s else "-" for s in sizes), available, mark]
+def _cells(row: Row, shown: Sequence[str], *, merged: bool) -> list[str]:
+    cap = row.available
+    available = gib(cap) if isinstance(cap, int) else "no limit" if unlimited(row) else "unknown"
+    left = "-" if row.left_bytes is None else gib(row.left_bytes)
+    parts = [row.parts[k] for k in shown]
+    parts += [row.required_bytes - sum(parts)] if merged else []
+    return [row.name, *(gib(p) if p else "-" for p in parts), gib(row.required_bytes), available, left]
 
 
-def _buffers(answer: Plan) -> list[str]:
+def buffer_table(answer: Plan) -> tuple[list[str], list[list[str]]]:
+    """Headers and a row per llama.cpp buffer."""
     rows = []
     for b in answer.layout.buffers:
         sizes = (b.weights_bytes, b.context_bytes, b.compute_bytes, b.output_bytes)
         rows.append([b.name, *(format_size(s) if s else "-" for s in sizes)])
-    return table(["buffer", "weights", "context", "compute", "output"], rows)
+    return ["buffer", "weights", "context", "compute", "output"], rows
+
+
+def _buffers(answer: Plan) -> list[Line]:
+    return text_table(*buffer_table(answer))
+
+
+def _what_binds(answer: Plan, rows: tuple[Row, ...], look: Look) -> list[Line]:
+    if answer.failures:
+        return [line for text in shortfall_lines(answer) for line in wrapped(text, look, "bad")]
+    tightest = binding(rows)
+    if tightest is None or tightest.left_bytes is None:
+        return []
+    return [plain(f"Tightest: {tightest.name}, {format_size(tightest.left_bytes)} left")]
+
+
+def _what_fits(answer: Plan, max_ctx: int | None, look: Look) -> list[Line]:
+    if max_ctx is not None:
+        text = f"Largest context that fits: {format_count(max_ctx)} tokens (-c {max_ctx})"
+        return wrapped(text, look, "bold" if answer.failures else "")
+    return [plain("No context fits.", "bad")] if answer.failures else []
+
+
+def _what_to_do(suggestions: Sequence[Mapping[str, Any]], look: Look) -> list[Line]:
+    lines: list[Line] = []
+    for suggestion in suggestions:
+        text = suggestion.get("text") or suggestion.get("command") or ""
+        lines += wrapped(f"Try: {text}", look)
+    return lines
+
+
+def source_lines(answer: Plan, look: Look) -> list[Line]:
+    """Where each number comes from (`-v`)."""
+    lines: list[Line] = []
+    for source in sources_of(answer):
+        size = "unknown" if source.size_bytes is None else format_size(source.size_bytes)
+        what = f"{source.device} {source.part} {size}, {source.basis}: {source.text}"
+        lines += wrapped(what, look)
+    return lines
+
+
+def notes_of(answer: Plan) -> list[str]:
+    """Which numbers are not exact, and what is not known, in sentences."""
+    return [*_basis(answer), *answer.layout.notes, *answer.reasons]
 
 
 def _basis(answer: Plan) -> list[str]:

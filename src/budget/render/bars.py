@@ -1,0 +1,126 @@
+"""A bar per device: what it holds, part by part, against what it may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from budget.planning.parts import KINDS, Row, unlimited
+from budget.render.lines import Line, Look, Span
+from budget.units import GiB
+
+NAMES = {
+    "weights": "weights", "kv": "K/V", "state": "state", "compute": "compute", "output": "output",
+    "extras": "extras", "overhead": "overhead", "reserve": "reserve",
+}  # fmt: skip
+"""What people read for each part."""
+_STYLE = {"output": "compute", "extras": "weights", "reserve": "dim"}
+"""Parts that share another's colour."""
+_SHADES = {
+    "weights": "█", "kv": "▓", "state": "▚", "compute": "▒", "output": "▒", "extras": "▉", "overhead": "░",
+    "reserve": "/",
+}  # fmt: skip
+_LETTERS = {
+    "weights": "#", "kv": "k", "state": "s", "compute": "c", "output": "c", "extras": "x", "overhead": "o",
+    "reserve": "/",
+}  # fmt: skip
+_SOLID = "█"
+_MAX_CELLS = 60
+"""A wider bar says no more."""
+
+
+def gib(size_bytes: int) -> str:
+    """`size_bytes` in GiB with two decimals; what is there but rounds to nothing is `<0.01`."""
+    text = f"{size_bytes / GiB:.2f}"
+    return "<0.01" if size_bytes > 0 and text == "0.00" else text
+
+
+def bars(rows: Sequence[Row], look: Look) -> list[Line]:
+    """A line per row, and the legend of the parts that occur."""
+    names = max(len(r.name) for r in rows)
+    words = [_numbers(row, rows) for row in rows]
+    marks = [_mark(row) for row in rows]
+    width = look.width - names - max(map(len, words)) - max(len(text) for text, _ in marks) - 6
+    width = max(10, min(width, _MAX_CELLS))
+    lines: list[Line] = []
+    for row, text, mark in zip(rows, words, marks, strict=True):
+        spans = _bar(row, width, look)
+        lines.append(((f"{row.name.ljust(names)}  ", "bold"), *spans, (f"  {text}  ", ""), mark))
+    return [*lines, *_legend(rows, names, look)]
+
+
+def _mark(row: Row) -> Span:
+    if row.fits is None and not row.required_bytes:
+        return "", ""
+    return {True: ("ok", "good"), False: ("SHORT", "bad"), None: ("?", "warn")}[row.fits]
+
+
+def _numbers(row: Row, rows: Sequence[Row]) -> str:
+    """`7.00 of 8.00 GiB`, aligned over all rows."""
+    need = max(len(gib(r.required_bytes)) for r in rows)
+    caps = [gib(r.available) for r in rows if isinstance(r.available, int)]
+    cap = max(map(len, caps), default=0)
+    text = gib(row.required_bytes).rjust(need)
+    if isinstance(row.available, int):
+        return f"{text} of {gib(row.available).rjust(cap)} GiB"
+    rest = "no limit" if unlimited(row) else "unknown"
+    return (f"{text} GiB, {rest}").ljust(need + cap + 8 if caps else 0)
+
+
+def _bar(row: Row, width: int, look: Look) -> list[Span]:
+    cap = row.available if isinstance(row.available, int) else None
+    whole = max(row.required_bytes, cap or 0) or 1
+    cells: list[Span] = []
+    seen = 0
+    for kind in KINDS:
+        seen += row.parts[kind]
+        cells += [_cell(kind, look)] * (_column(seen, whole, width) - len(cells))
+    if cap is None or not row.required_bytes > cap:
+        free = "·" if look.unicode else "."
+        cells += [(free if cap is not None else " ", "dim")] * (width - len(cells))
+    else:
+        at = min(_column(cap, whole, width), width - 1)
+        # what is beyond the edge does not fit
+        cells[at] = ("┃" if look.unicode else "|", "bad")
+    return _merged(cells)
+
+
+def _column(size_bytes: int, whole_bytes: int, width: int) -> int:
+    return (2 * size_bytes * width + whole_bytes) // (2 * whole_bytes)
+
+
+def _cell(kind: str, look: Look) -> Span:
+    style = _STYLE.get(kind, kind)
+    if look.unicode:
+        return (_SOLID if look.color and kind != "reserve" else _SHADES[kind]), style
+    return _LETTERS[kind], style
+
+
+def _merged(cells: Sequence[Span]) -> list[Span]:
+    spans: list[Span] = []
+    for text, style in cells:
+        if spans and spans[-1][1] == style:
+            spans[-1] = (spans[-1][0] + text, style)
+        else:
+            spans.append((text, style))
+    return spans
+
+
+def _legend(rows: Sequence[Row], indent: int, look: Look) -> list[Line]:
+    """What each character or colour means: only the parts that take a hundredth of some bar."""
+    shown: list[str] = []
+    for kind in KINDS:
+        if any(row.parts[kind] * 100 >= max(_scale(row), 1) and row.parts[kind] for row in rows):
+            shown.append(kind)
+    spans: list[Span] = [(" " * (indent + 2), "")]
+    for kind in shown:
+        cell, style = _cell(kind, look)
+        spans += [(cell, style), (f" {NAMES[kind]}  ", "")]
+    if any(isinstance(row.available, int) for row in rows):
+        spans += [("·" if look.unicode else ".", "dim"), (" free", "")]
+    if any(row.fits is False for row in rows):
+        spans += [("  ", ""), ("┃" if look.unicode else "|", "bad"), (" limit", "")]
+    return [tuple(spans)]
+
+
+def _scale(row: Row) -> int:
+    return max(row.required_bytes, row.available if isinstance(row.available, int) else 0)
