@@ -16,6 +16,8 @@ from budget.planning.usage import Usage
 
 LOCK_SECONDS = 60.0
 """How long to wait for another admission; one takes milliseconds."""
+POLL_SECONDS = 0.01
+"""How often a waiting admission tries again."""
 MAX_LEDGER_BYTES = 16 << 20
 """Largest file read: a hundred thousand residents."""
 
@@ -114,9 +116,11 @@ def _locked(path: Path, timeout_s: float) -> Iterator[None]:
     """Hold the ledger's lock; the system drops it with the process, however that ends."""
     from filelock import FileLock, Timeout
 
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent}", hint="make it first")
     lock = FileLock(f"{path}.lock", timeout=timeout_s)
     try:
-        lock.acquire()
+        lock.acquire(poll_interval=POLL_SECONDS)
     except Timeout as e:
         raise UsageError(
             f"{path}: another process held the lock for {timeout_s:g} s", hint=f"look who uses {path}.lock"
