@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from budget.memory.layout import HOST
-from budget.planning.fit import Plan, Request, plan
+from budget.planning.fit import Plan, Request
 from budget.planning.offload import gpu_weight_bytes
 from budget.planning.speed import Speed, bandwidths, speed
 from budget.planning.variants import Variants, pinned_down
@@ -81,7 +81,7 @@ def advise(
     if asked.reasons:
         return Advice(asked=asked, best=None, alternatives=(), ranked_by="weights", notes=asked.reasons)
     plans = list(variants.plans())
-    if prefer == "slots" and not asked.fits or prefer == "slots" and variants.free("n_parallel"):
+    if prefer == "slots":
         plans += variants.slots()
     known = bandwidths(request.machine, rates)
     n_filled = min((p.layout.params.n_ctx_seq for p in plans), default=0) // 2
@@ -91,7 +91,7 @@ def advise(
     ]
     unknown = sorted({name for c in choices for name in c.speed.unknown})
     ranking = _Ranking(choices, by_speed=not unknown)
-    best = max(choices, key=lambda c: ranking.key(c, prefer), default=None)
+    best = ranking.best(prefer) if choices else None
     return Advice(
         asked=asked,
         best=best,
@@ -107,12 +107,27 @@ def pin(request: Request, explicit: frozenset[str], answer: Plan) -> Plan:
     return answer if final == answer.request else replace(answer, request=final)
 
 
-def _unique(plans: object) -> list[Plan]:
+def _unique(plans: Iterable[Plan]) -> list[Plan]:
     found: list[Plan] = []
-    for answer in plans:  # type: ignore[attr-defined]
+    for answer in plans:
         if all(answer.request.settings != other.request.settings for other in found):
             found.append(answer)
     return found
+
+
+_ORDER: dict[Prefer, tuple[Prefer, ...]] = {
+    "context": ("context", "speed", "quality"),
+    "speed": ("quality", "speed", "context"),
+    "quality": ("quality", "context", "speed"),
+    "slots": ("slots", "quality", "speed", "context"),
+}
+"""What decides first, second, and so on; `speed` never pays with quality."""
+
+
+def _merit(choice: Choice, criterion: Prefer) -> tuple[float, ...]:
+    if criterion == "quality":
+        return _quality(choice)
+    return (choice.n_ctx if criterion == "context" else choice.n_slots,)
 
 
 class _Ranking:
@@ -121,33 +136,30 @@ class _Ranking:
     def __init__(self, choices: Sequence[Choice], *, by_speed: bool) -> None:
         self.choices = choices
         self.by_speed = by_speed
-        self.fastest = max((self.pace(c) for c in choices), default=(0.0, 0.0))
 
     def pace(self, choice: Choice) -> tuple[float, float]:
-        """What stands for speed: tokens per second, else weight bytes on GPUs, then cache bytes there."""
+        """What stands for speed: tokens per second, else weight bytes on GPUs less what `-nkvo` takes away."""
         if self.by_speed:
             return (choice.speed.tokens_per_second or 0.0, choice.speed.prompt_tokens_per_second or 0.0)
         layout = choice.plan.layout
-        cached = sum(b.context_bytes for b in layout.buffers if b.device != HOST)
-        return (float(gpu_weight_bytes(layout)), cached / max(choice.n_ctx, 1))
+        moved = 0 if layout.params.offload_kqv else sum(b.context_bytes for b in layout.buffers)
+        return (float(gpu_weight_bytes(layout) - moved), 0.0)
 
-    def key(self, choice: Choice, prefer: Prefer) -> tuple[object, ...]:
-        """Larger is better."""
-        fast = self.pace(choice)[0] >= SAME_SPEED * self.fastest[0]
-        quality, n_ctx, slots = _quality(choice), choice.n_ctx, choice.n_slots
-        first: dict[Prefer, tuple[object, ...]] = {
-            "context": (n_ctx, fast, quality),
-            "speed": (fast, quality, n_ctx),
-            "quality": (quality, n_ctx, fast),
-            "slots": (slots, fast, quality, n_ctx),
-        }
-        return (*first[prefer], self.pace(choice), slots)
+    def best(self, prefer: Prefer) -> Choice:
+        """What is left when each criterion in turn keeps only the best."""
+        left = list(self.choices)
+        for criterion in _ORDER[prefer]:
+            if criterion == "speed":
+                fastest = max(self.pace(c)[0] for c in left)
+                left = [c for c in left if self.pace(c)[0] >= fastest - (1 - SAME_SPEED) * abs(fastest)]
+            else:
+                most = max(_merit(c, criterion) for c in left)
+                left = [c for c in left if _merit(c, criterion) == most]
+        return max(left, key=lambda c: (self.pace(c), c.n_slots))
 
     def frontier(self, best: Choice) -> tuple[Choice, ...]:
         """Choices that no other beats at everything, the longest context first."""
-        kept = [
-            c for c in self.choices if c is not best and not any(self._beats(o, c) for o in self.choices)
-        ]
+        kept = [c for c in self.choices if c is not best and not any(self._beats(o, c) for o in self.choices)]
         kept.sort(key=lambda c: (c.n_ctx, self.pace(c)), reverse=True)
         return tuple(kept[:MAX_ALTERNATIVES])
 
@@ -156,7 +168,6 @@ class _Ranking:
         return one is not other and all(x >= y for x, y in zip(a, b, strict=True)) and a != b
 
     def _merits(self, choice: Choice) -> tuple[float, ...]:
-        # a prompt's rate only counts where it is not the generation's own
         pace = self.pace(choice)
         return (choice.n_ctx, choice.n_slots, *_quality(choice), pace[0], choice.plan.layout.params.n_ubatch)
 
@@ -173,9 +184,7 @@ def _costs(asked: Plan, answer: Plan) -> tuple[str, ...]:
     wanted, params = asked.layout.params, answer.layout.params
     costs = []
     if params.n_ctx < wanted.n_ctx:
-        costs.append(
-            f"context: {format_count(params.n_ctx)} of {format_count(wanted.n_ctx)} tokens in total"
-        )
+        costs.append(f"context: {format_count(params.n_ctx)} of {format_count(wanted.n_ctx)} tokens in total")
     if (params.type_k, params.type_v) != (wanted.type_k, wanted.type_v):
         costs.append(f"quality: K/V cache in {params.type_k.name}/{params.type_v.name}, a small loss")
     moved = gpu_weight_bytes(asked.layout) - gpu_weight_bytes(answer.layout)
@@ -196,6 +205,3 @@ def _notes(unknown: Sequence[str]) -> tuple[str, ...]:
     return (
         f"ranked by weight bytes on GPUs: the bandwidth of {', '.join(unknown)} is not known (--bandwidth)",
     )
-
-
-__all__ = ["Advice", "Choice", "Prefer", "advise", "plan"]

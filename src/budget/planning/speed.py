@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from budget.errors import UsageError
@@ -179,7 +180,7 @@ class _Reads:
     def _crossings(self, n_mixed: int) -> int:
         """Activation vectors that move: at each change of device, to the host and back for each mixed layer."""
         devices = self.layout.placement.layer_device
-        changes = sum(a != b for a, b in zip(devices, devices[1:], strict=False))
+        changes = sum(a != b for a, b in pairwise(devices))
         start = devices[0] is not None  # the embedding's row comes from the host
         return changes + start + 2 * n_mixed
 

@@ -16,7 +16,7 @@ QUANTISED_KV = "q8_0"
 SMALL_UBATCH = 128
 """Tokens; compute buffers shrink with the micro-batch, prompts then need more passes over the weights."""
 MAX_LADDER = 2
-"""Contexts tried between the largest one on GPUs alone and the whole one."""
+"""Contexts tried between the least and the whole one."""
 
 
 class Variants:
@@ -33,6 +33,8 @@ class Variants:
         self.limit = limit
         self.request = request if context else with_context(request, limit)
         self.whole = plan(self.request)
+        self.on_gpus = 0
+        """The longest context found with every layer on a GPU."""
 
     def free(self, *names: str) -> bool:
         """Whether none of these settings is pinned."""
@@ -94,6 +96,8 @@ class Variants:
         if self.free_context:
             longest = max_context(request, limit=self.limit)
             if longest is not None and longest >= self.ctx_min:
+                if request is self.request:
+                    self.on_gpus = longest
                 yield plan(with_context(request, longest))
 
     def small_batch(self) -> Iterator[Plan]:
@@ -107,27 +111,23 @@ class Variants:
             yield from _fitting(_changed(self.request, offload_kqv=False))
 
     def offloaded(self) -> Iterator[Plan]:
-        """Weights on the host: a thorough search at the least context, quick ones further up."""
-        least = with_context(self.request, self.ctx_min) if self.free_context else self.request
-        found = offloads(least, self.explicit, first=None if self.free_context else self.whole)
-        yield from found
-        if not found:
-            if self.quantised is not None:
-                small = with_context(self.quantised, self.ctx_min) if self.free_context else self.quantised
-                yield from offloads(small, self.explicit, quick=True)
-            return
-        if self.free_context:
-            for n_ctx in self.ladder():
-                yield from offloads(with_context(self.request, n_ctx), self.explicit, quick=True)
-        elif self.quantised is not None:
+        """Weights on the host: a thorough search where the context is pinned, else quick ones up to the whole."""
+        if not self.free_context:
+            yield from offloads(self.request, self.explicit, first=self.whole)
+        for n_ctx in self.ladder() if self.free_context else []:
+            first = self.whole if n_ctx == self.limit else None
+            yield from offloads(with_context(self.request, n_ctx), self.explicit, quick=True, first=first)
+        if self.quantised is not None:
             yield from offloads(self.quantised, self.explicit, quick=True)
 
     def ladder(self) -> list[int]:
-        """Contexts between the least and the whole one, each four times the one before, the whole one last."""
+        """The least context, some between, each four times the one before, and the whole one."""
         result = [self.limit]
         while len(result) <= MAX_LADDER and result[-1] // 4 > self.ctx_min:
             result.append(round_up(result[-1] // 4, self.step))
-        return result[::-1]
+        if self.ctx_min < self.limit:
+            result.append(self.ctx_min)
+        return [n_ctx for n_ctx in result[::-1] if n_ctx > self.on_gpus]
 
 
 def _changed(request: Request, **changes: Any) -> Request:

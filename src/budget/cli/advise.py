@@ -1,0 +1,100 @@
+"""`budget advise`: settings that fit, as a line to paste."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from budget.cli.options import JsonOption, Question, QuietOption, count, question
+from budget.cli.output import Format, FormatOption, chosen, show, write, write_json
+from budget.cli.parameters import Option
+from budget.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from budget.planning.advise import Advice
+
+Prefer = Literal["context", "speed", "quality", "slots"]
+
+
+@question(models="one")
+def command(
+    asked: Question,
+    json: JsonOption = False,
+    format: FormatOption = None,
+    quiet: QuietOption = False,
+    line: Annotated[bool, Option("--line", help="Print the llama-server line and nothing else.")] = False,
+    ctx_min: Annotated[
+        str | None,
+        Option("--ctx-min", metavar="N", show_default=False, help="Least total context, tokens (4096)."),
+    ] = None,
+    prefer: Annotated[Prefer, Option("--prefer", help="What decides between settings that fit.")] = "speed",
+    bandwidth: Annotated[
+        list[str] | None,
+        Option(
+            "--bandwidth",
+            metavar="DEVICE=RATE",
+            show_default=False,
+            help="Memory bandwidth, such as CUDA0=3350GB/s or ram=80GB/s; repeat for more.",
+        ),
+    ] = None,
+) -> int:
+    """Settings that fit and use the machine best, as a ready llama-server line, with what each change costs.
+
+    Flags given here stay as they are; everything else may change: -c, -ngl, -ts, -ncmoe and -ot, -ctk and -ctv,
+    -ub, -np, -nkvo.
+    """
+    from budget.planning.advise import advise
+    from budget.planning.speed import parse_bandwidths
+
+    form = chosen(format, json)
+    if form in ("csv", "markdown"):
+        raise UsageError(f"--format {form}: advice has no such form", hint="use plain, table or json")
+    loaded = asked.load(asked.specs()[0])
+    request = asked.request(loaded.model)
+    advice = advise(
+        request,
+        _explicit(asked),
+        ctx_min=count("--ctx-min", ctx_min),
+        prefer=prefer,
+        rates=parse_bandwidths(bandwidth or [], request.machine),
+    )
+    if not quiet:
+        _show(advice, form, line=line, spec=loaded.spec, location=loaded.source.location,
+              file_bytes=loaded.source.file_bytes)  # fmt: skip
+    if advice.best is not None:
+        return int(ExitCode.OK)
+    return int(ExitCode.DOES_NOT_FIT if advice.asked.failures else ExitCode.UNKNOWN)
+
+
+def _explicit(asked: Question) -> frozenset[str]:
+    """Names of the settings that were given."""
+    if asked.line:
+        import os
+
+        from budget.runtime.command_line import parse_command_line
+
+        return parse_command_line(asked.line, os.environ).explicit
+    from budget.runtime.command_line import parse_settings
+
+    own = asked.values.get("settings_args") or []
+    return parse_settings(own, tool=asked.values.get("tool") or "llama-server", suffixes=True)[1]
+
+
+def _show(
+    advice: Advice, form: Format, *, line: bool, spec: str, location: str, file_bytes: int | None
+) -> None:
+    from budget.render import advise as render
+
+    if line:
+        if advice.best is not None:
+            write(render.command_text(advice.best, spec))
+        else:
+            import sys
+
+            from budget.render.plain import shortfall_lines
+
+            texts = [*shortfall_lines(advice.asked), *advice.notes]
+            sys.stderr.write("\n".join(["nothing fits:", *texts]) + "\n")
+    elif form == "json":
+        write_json(render.advise_object(advice, model=spec, path=location, file_bytes=file_bytes))
+    else:
+        show(form, lambda look: render.advise_lines(advice, model=spec, look=look))

@@ -1,0 +1,129 @@
+"""Advice as a line to paste, as a screen, and as JSON."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from budget.planning.advise import Advice, Choice
+from budget.planning.offload import gpu_weight_bytes
+from budget.planning.parts import rows_of
+from budget.planning.speed import Speed
+from budget.render.json import fit_object
+from budget.render.lines import Line, Look, plain, text_table, wrapped
+from budget.render.plain import shortfall_lines
+from budget.render.table import part_table
+from budget.runtime.rendering import to_command_line
+from budget.runtime.settings import Settings
+from budget.units import format_count, format_size
+
+_KEEP = frozenset({"n_ctx", "n_gpu_layers"})
+
+
+def command_of(choice: Choice, model: str) -> list[str]:
+    """The line that loads `model` as planned, as arguments."""
+    return to_command_line(choice.plan.request.settings, model=model, keep=_KEEP)
+
+
+def command_text(choice: Choice, model: str) -> str:
+    """The same for a shell."""
+    return shlex.join(command_of(choice, model))
+
+
+def advise_lines(advice: Advice, *, model: str, look: Look) -> list[Line]:
+    """The line, the table it leads to, what it costs, and the alternatives."""
+    best = advice.best
+    if best is None:
+        lines = [plain(f"NOTHING FITS: {model}", "bad")]
+        texts = [*shortfall_lines(advice.asked), *advice.notes]
+        return lines + [line for text in texts for line in wrapped(text, look)]
+    lines = [plain(command_text(best, model), "bold"), plain("")]
+    lines += text_table(*part_table(rows_of(best.plan), look.width))
+    lines += [plain(""), *_said(best, look)]
+    if advice.alternatives:
+        lines += [plain(""), plain("Alternatives:", "bold")]
+    for choice in advice.alternatives:
+        lines += [plain(""), plain(command_text(choice, model)), *_said(choice, look)]
+    lines += [plain(""), *(line for note in advice.notes for line in wrapped(f"Note: {note}", look, "dim"))]
+    return lines
+
+
+def _said(choice: Choice, look: Look) -> list[Line]:
+    """What a choice is and what it costs."""
+    params = choice.plan.layout.params
+    what = (
+        f"Context {format_count(params.n_ctx)}, K/V {params.type_k.name}/{params.type_v.name}, "
+        f"{format_size(gpu_weight_bytes(choice.plan.layout))} of weights on GPUs"
+        f"{_rate(choice.speed)}"
+    )
+    lines = wrapped(what, look)
+    for cost in choice.costs:
+        lines += wrapped(f"Costs {cost}", look)
+    return lines
+
+
+def _rate(speed: Speed) -> str:
+    if speed.tokens_per_second is None:
+        return ""
+    prompt = ""
+    if speed.prompt_tokens_per_second is not None:
+        prompt = f", prompts at most {speed.prompt_tokens_per_second:,.0f}"
+    filled = format_count(speed.n_filled)
+    return f"; at most {speed.tokens_per_second:,.1f} tokens/s with {filled} in the cache{prompt} (estimate)"
+
+
+def advise_object(advice: Advice, *, model: str, path: str, file_bytes: int | None) -> dict[str, Any]:
+    """`budget/advise/v1`; `command` and `settings` are null where nothing fits, `plan` then says what was asked."""
+    best = advice.best
+    answer = best.plan if best is not None else advice.asked
+    return {
+        "schema": "budget/advise/v1",
+        "command": command_of(best, model) if best is not None else None,
+        "settings": settings_of(best.plan.request.settings) if best is not None else None,
+        "plan": fit_object(answer, path=path, file_bytes=file_bytes, max_ctx=None, suggestions=[]),
+        "costs": list(best.costs) if best is not None else [],
+        "speed": speed_object(best.speed) if best is not None else None,
+        "alternatives": [
+            {
+                "command": command_of(choice, model),
+                "settings": settings_of(choice.plan.request.settings),
+                "plan": fit_object(
+                    choice.plan, path=path, file_bytes=file_bytes, max_ctx=None, suggestions=[]
+                ),
+                "costs": list(choice.costs),
+                "speed": speed_object(choice.speed),
+            }
+            for choice in advice.alternatives
+        ],
+        "ranked_by": advice.ranked_by,
+        "notes": list(advice.notes),
+    }
+
+
+def settings_of(settings: Settings) -> dict[str, Any]:
+    """Every setting that is not llama.cpp's default, and the context and the layers in any case."""
+    default = Settings(tool=settings.tool)
+    return {
+        f.name: _plain(getattr(settings, f.name))
+        for f in fields(Settings)
+        if f.name in _KEEP or getattr(settings, f.name) != getattr(default, f.name)
+    }
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def speed_object(speed: Speed) -> dict[str, Any]:
+    """Upper bounds, null where a bandwidth is not known."""
+    return {
+        "basis": speed.basis,
+        "tokens_per_second": speed.tokens_per_second,
+        "prompt_tokens_per_second": speed.prompt_tokens_per_second,
+        "n_filled": speed.n_filled,
+        "read_bytes": dict(speed.read_bytes),
+        "bus_bytes": speed.bus_bytes,
+        "unknown": list(speed.unknown),
+    }
