@@ -21,7 +21,9 @@ def command(
     json: JsonOption = False,
     format: FormatOption = None,
     quiet: QuietOption = False,
-    line: Annotated[bool, Option("--line", help="Print the llama-server line and nothing else.")] = False,
+    only_line: Annotated[
+        bool, Option("--line", help="Print the llama-server line and nothing else.")
+    ] = False,
     ctx_min: Annotated[
         str | None,
         Option("--ctx-min", metavar="N", show_default=False, help="Least total context, tokens (4096)."),
@@ -58,7 +60,7 @@ def command(
         rates=parse_bandwidths(bandwidth or [], request.machine),
     )
     if not quiet:
-        _show(advice, form, line=line, spec=loaded.spec, location=loaded.source.location,
+        _show(advice, form, line=only_line, spec=loaded.spec, location=loaded.source.location,
               file_bytes=loaded.source.file_bytes)  # fmt: skip
     if advice.best is not None:
         return int(ExitCode.OK)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from budget.memory.layout import HOST
 from budget.planning.fit import Plan, Request
 from budget.planning.offload import gpu_weight_bytes
 from budget.planning.speed import Speed, bandwidths, speed
