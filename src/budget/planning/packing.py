@@ -415,7 +415,7 @@ def _overrides(
     rest = packing.hosted.difference(whole)
     return [
         *((pattern, name) for name in sorted(lifted) for pattern in _patterns(lifted[name])),
-        *((f"blk\\.{il}{EXPERTS_REGEX}", HOST) for il in range(n_whole if whole else 0)),
+        *((f"blk\\.{il}{EXPERTS_REGEX}", HOST) for il in range(max((t.layer + 1 for t in whole), default=0))),
         *((pattern, HOST) for pattern in _patterns(rest)),
     ]
 
