@@ -8,6 +8,6 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Read `sys.argv`, run one command, and end in SystemExit with one of the documented codes."""
-    from budget.cli.app import run
+    from budget.cli.run import run
 
     raise SystemExit(run(sys.argv[1:]))

@@ -1,10 +1,7 @@
-"""The command table, and the one place where errors become text and exit codes."""
+"""The command table as a Typer application: help, mistakes, and every line that is not plain."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -14,18 +11,23 @@ from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
 from budget import __version__
-from budget.errors import BudgetError, ExitCode
+from budget.cli.typer_parameters import callback
+from budget.errors import BudgetError
 
 COMMANDS: dict[str, str] = {
     "fit": "Does it fit? A verdict, what each device holds, what is missing.",
     "max-ctx": "The largest context that fits, as one integer on stdout.",
     "place": "Which layer and which tensor goes on which device.",
+    "advise": "Settings that fit and use the machine best, as a llama-server line to paste.",
+    "sweep": "Memory against context, K/V type, layers or slots: a table and a plot.",
     "inspect": "What the header says: layers, heads, windows, experts, sizes.",
     "devices": "The memory devices here, and where each number comes from.",
     "hardware": "The catalogue of cards and machines, and which of them run a model.",
     "scan": "Every model in the stores of this machine and in given folders, with its verdict.",
     "cache": "The headers that were read before: where they are, how to clear them.",
     "verify": "The plan against a real llama.cpp, buffer by buffer.",
+    "request": "How many completion tokens one request may have, and its context target.",
+    "config": "Every option with its value and where it comes from.",
     "schema": "The JSON Schema of any JSON that budget reads or writes.",
 }
 """Command name to its one-line help. The module is the name with underscores."""
@@ -43,7 +45,7 @@ class _LazyGroup(TyperGroup):
         function = import_module(f"budget.cli.{cmd_name.replace('-', '_')}").command
         info = CommandInfo(
             name=cmd_name,
-            callback=function,
+            callback=callback(function),
             help=function.__doc__,
             short_help=COMMANDS[cmd_name],
             context_settings={"help_option_names": ["-h", "--help"]},
@@ -104,55 +106,6 @@ def _root(
     """
 
 
-def run(argv: Sequence[str]) -> int:
-    """Run one command line; the exit code."""
-    own, line = split_line(argv)
-    try:
-        result = typer.main.get_command(app)(args=own, prog_name="budget", standalone_mode=False, obj=line)
-        sys.stdout.flush()
-        return int(result or 0)
-    except BudgetError as e:
-        return fail(e.message, e.hint, e.exit_code)
-    except BrokenPipeError:
-        # the reader of a pipe went away: keep the interpreter from complaining at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.FAILED)
-    except KeyboardInterrupt:
-        return fail("interrupted", None, ExitCode.FAILED)
-    except Exception as e:
-        return _from_parser(e)
-
-
-def split_line(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Budget's own arguments, and a llama.cpp command line after `--`."""
-    arguments = list(argv)
-    if "--" not in arguments:
-        return arguments, []
-    at = arguments.index("--")
-    return arguments[:at], arguments[at + 1 :]
-
-
-def _from_parser(e: Exception) -> int:
-    """Typer's own exceptions; anything else is a bug and stays one."""
-    format_message = getattr(e, "format_message", None)
-    exit_code = getattr(e, "exit_code", None)
-    if format_message is None:
-        if exit_code is not None:
-            return int(exit_code)
-        if type(e).__name__ == "Abort":
-            return fail("interrupted", None, ExitCode.FAILED)
-        raise e
-    ctx = getattr(e, "ctx", None)
-    command = getattr(ctx, "command_path", "budget") or "budget"
-    if type(e).__name__ == "NoArgsIsHelpError":
-        print(format_message())  # noqa: T201
-        return int(ExitCode.USAGE)
-    return fail(format_message().rstrip("."), f"see {command} --help", ExitCode.USAGE)
-
-
-def fail(message: str, hint: str | None, code: ExitCode) -> int:
-    """Say on stderr what is wrong and what to do."""
-    sys.stderr.write(f"budget: error: {message}\n")
-    if hint:
-        sys.stderr.write(f"  {hint}\n")
-    return int(code)
+def run_with_typer(own: list[str], line: list[str]) -> Any:
+    """Run budget's `own` words; the exit code, if the command has one."""
+    return typer.main.get_command(app)(args=own, prog_name="budget", standalone_mode=False, obj=line)

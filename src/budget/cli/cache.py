@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from budget.cli.options import JsonOption, QuietOption, print_text
+from budget.cli.parameters import Argument
 from budget.errors import ExitCode, UsageError
 
 
 def command(
-    action: Annotated[str, typer.Argument(metavar="info|clear", help="What to do.")] = "info",
+    action: Annotated[str, Argument(metavar="info|clear", help="What to do.")] = "info",
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> int:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from budget.cli.options import JsonOption, Question, QuietOption, print_text, question
+from budget.cli.parameters import Option
 from budget.errors import ExitCode
 
 
@@ -15,7 +14,7 @@ def command(
     asked: Question,
     json: JsonOption = False,
     quiet: QuietOption = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Where each number comes from.")] = False,
+    verbose: Annotated[bool, Option("--verbose", "-v", help="Where each number comes from.")] = False,
 ) -> int:
     """The memory devices of this machine. --json writes a machine file that --machine reads."""
     machine = asked.machine

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from budget.cli.options import JsonOption, Question, QuietOption, print_text, question
+from budget.cli.options import JsonOption, Loaded, Question, QuietOption, question
+from budget.cli.output import Format, FormatOption, VerboseOption, chosen, show, write, write_json
+from budget.cli.parameters import Option
 from budget.errors import ExitCode
+
+if TYPE_CHECKING:
+    from budget.planning.fit import Plan
 
 EXIT = {"fits": ExitCode.OK, "does_not_fit": ExitCode.DOES_NOT_FIT, "unknown": ExitCode.UNKNOWN}
 
@@ -16,11 +19,13 @@ EXIT = {"fits": ExitCode.OK, "does_not_fit": ExitCode.DOES_NOT_FIT, "unknown": E
 def command(
     asked: Question,
     json: JsonOption = False,
+    format: FormatOption = None,
     quiet: QuietOption = False,
-    buffers: Annotated[bool, typer.Option("--buffers", help="A row per llama.cpp buffer as well.")] = False,
+    verbose: VerboseOption = False,
+    buffers: Annotated[bool, Option("--buffers", help="A row per llama.cpp buffer as well.")] = False,
     inventory: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--inventory",
             metavar="FILE",
             show_default=False,
@@ -30,16 +35,35 @@ def command(
     ] = None,
     pods: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--pods",
             metavar="FILE",
             show_default=False,
             help="What runs there already: kubectl get pods -A -o json.",
         ),
     ] = None,
+    own: Annotated[
+        list[str] | None,
+        Option(
+            "--for",
+            metavar="MODEL FLAGS",
+            show_default=False,
+            help="Settings of one of several models: --for a.gguf '-c 8192 -ngl 20'.",
+        ),
+    ] = None,
+    admit: Annotated[
+        bool, Option("--admit", help="Write the model into the ledger if it fits, under its lock.")
+    ] = False,
+    name: Annotated[
+        str | None,
+        Option("--name", metavar="NAME", show_default=False, help="What the ledger calls it."),
+    ] = None,
+    evict: Annotated[
+        bool, Option("--evict", help="Name the fewest residents to unload so that the model fits.")
+    ] = False,
     emit: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--emit",
             metavar="FORM",
             show_default=False,
@@ -50,7 +74,19 @@ def command(
     """Does it fit? A verdict, a row per device, what is missing where, and the largest context that fits."""
     from budget.planning.fit import max_context, plan
 
+    form = chosen(format, json)
+    json = form == "json"
     specs = asked.specs()
+    settings_of = [(text.partition("=")[0], text.partition("=")[2]) for text in own or []]
+    if len(specs) > 1 or settings_of or admit or evict:
+        from budget.cli import fleet
+
+        fleet.check_for(settings_of, specs)
+        if admit:
+            return fleet.admit_model(asked, specs[0], name=name, json=json, quiet=quiet)
+        if evict:
+            return fleet.evict_for(asked, specs[0], json=json, quiet=quiet)
+        return fleet.fit_fleet(asked, specs, settings_of, json=json, quiet=quiet)
     if len(specs) == 1 and inventory is None:
         from budget.cli.quants import fit_quants, names_repository
 
@@ -66,13 +102,40 @@ def command(
     answer = plan(request)
     if not quiet:
         longest = None if answer.reasons else max_context(request)
-        if json:
-            from budget.render.json import dumps, fit_object
-
-            print_text(dumps(fit_object(answer, path=loaded.source.location, file_bytes=loaded.source.file_bytes,
-                                        max_ctx=longest, suggestions=[])))  # fmt: skip
-        else:
-            from budget.render.table import fit_text
-
-            print_text(fit_text(answer, name=loaded.spec, max_ctx=longest, buffers=buffers))
+        _show(loaded, answer, form, max_ctx=longest, buffers=buffers, verbose=verbose)
     return int(EXIT[answer.verdict])
+
+
+def _show(
+    loaded: Loaded, answer: Plan, form: Format, *, max_ctx: int | None, buffers: bool, verbose: bool
+) -> None:
+    """The answer in the format that was asked for."""
+    if form == "json":
+        from budget.render.json import fit_object
+
+        write_json(fit_object(answer, path=loaded.source.location, file_bytes=loaded.source.file_bytes,
+                              max_ctx=max_ctx, suggestions=_suggestions(answer)))  # fmt: skip
+    elif form == "csv":
+        from budget.render.csv import fit_csv
+
+        write(fit_csv(answer, name=loaded.spec, max_ctx=max_ctx))
+    elif form == "markdown":
+        from budget.render.markdown import fit_markdown
+
+        write(fit_markdown(answer, name=loaded.spec, max_ctx=max_ctx, buffers=buffers))
+    else:
+        from budget.render.table import fit_lines
+
+        found = _suggestions(answer)
+        shown = [s for s in found if s["fits"]] or found
+        show(form, lambda what: fit_lines(answer, name=loaded.spec, max_ctx=max_ctx, buffers=buffers,
+                                          suggestions=shown, verbose=verbose, look=what))  # fmt: skip
+
+
+def _suggestions(answer: Plan) -> list[dict[str, Any]]:
+    """What would make it fit; nothing is computed where it does."""
+    if answer.verdict != "does_not_fit" or answer.request.described is not None:
+        return []
+    from budget.planning.suggest import suggest, suggestion_object
+
+    return [suggestion_object(s) for s in suggest(answer)]

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from budget.cli.options import JsonOption, Question, QuietOption, print_text, question
+from budget.cli.parameters import Argument, Option
 from budget.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -21,17 +20,17 @@ def command(
     asked: Question,
     text: Annotated[
         str | None,
-        typer.Argument(metavar="FILTER", show_default=False, help="Words in a name, such as 'rtx 24'."),
+        Argument(metavar="FILTER", show_default=False, help="Words in a name, such as 'rtx 24'."),
     ] = None,
     fits: Annotated[
         str | None,
-        typer.Option("--fits", metavar="MODEL", show_default=False, help="Only what runs this model."),
+        Option("--fits", metavar="MODEL", show_default=False, help="Only what runs this model."),
     ] = None,
     ctx: Annotated[
-        str | None, typer.Option("--ctx", metavar="N", show_default=False, help="With this context (8192).")
+        str | None, Option("--ctx", metavar="N", show_default=False, help="With this context (8192).")
     ] = None,
     ram: Annotated[
-        str, typer.Option("--ram", metavar="SIZE", help="RAM of the host that a card is put into.")
+        str, Option("--ram", metavar="SIZE", help="RAM of the host that a card is put into.")
     ] = "64GiB",
     json: JsonOption = False,
     quiet: QuietOption = False,

@@ -1,4 +1,4 @@
-"""llama.cpp's memory-changing flags as Typer options; their values go back through the one parser."""
+"""llama.cpp's memory-changing flags as options of a command; their values go back through the one parser."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import typer
-
+from budget.cli.parameters import Option, Parameter, shared
 from budget.runtime.options import SETTINGS_OPTIONS, SettingsOption, arguments
-
-Parameter = tuple[str, Any, Any]
 
 
 def parameters() -> list[tuple[Parameter, Callable[[Any], list[str]]]]:
@@ -21,11 +18,11 @@ def parameters() -> list[tuple[Parameter, Callable[[Any], list[str]]]]:
 def _parameter(option: SettingsOption) -> Parameter:
     name = f"llama_{option.name}"
     if option.metavar is None:
-        info = typer.Option(None, *_pairs(option), help=option.help, show_default=False)
-        return name, bool, info
+        info = Option(None, *_pairs(option), help=option.help, show_default=False)
+        return shared(name, bool, info)
     metavar = "|".join(option.choices) if option.choices and len(option.choices) <= 4 else option.metavar
-    info = typer.Option(None, *option.spellings, metavar=metavar, help=option.help, show_default=False)
-    return name, list[str] if option.repeatable else str, info
+    info = Option(None, *option.spellings, metavar=metavar, help=option.help, show_default=False)
+    return shared(name, list[str] if option.repeatable else str, info)
 
 
 def _pairs(option: SettingsOption) -> tuple[str, ...]:

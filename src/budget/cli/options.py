@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-
+from budget.cli.parameters import Argument, Option, Parameter, own_parameters, shared
 from budget.errors import UsageError
 from budget.units import parse_count, parse_size
 
@@ -20,7 +18,10 @@ if TYPE_CHECKING:
     from budget.machine.device import Machine
     from budget.memory.extra import Companion
     from budget.model.facts import Model
+    from budget.planning.config import Config
+    from budget.planning.described import Described
     from budget.planning.fit import Request
+    from budget.planning.residents import Resident
     from budget.runtime.settings import Settings
     from budget.source import SourceInfo
 
@@ -56,6 +57,8 @@ class Question:
         from_line = self._command_line.model if self.line else None
         if from_line is not None and not given:
             given = [from_line]
+        if not given and self.described is not None:
+            return [DESCRIBED]
         if not given:
             raise UsageError(
                 "no model given", hint="pass a .gguf file, a URL, hf://user/repo, or try sample:llama-3.1-8b"
@@ -67,6 +70,32 @@ class Question:
         from budget.runtime.command_line import parse_command_line
 
         return parse_command_line(self.line, os.environ)
+
+    @functools.cached_property
+    def described(self) -> Described | None:
+        """The model that `--params`, `--layers` and the like describe; None where they are not used."""
+        given: dict[str, Any] = {
+            key: self.values.get(key) for key in DESCRIBED_OPTIONS if self.values.get(key) is not None
+        }
+        if not given:
+            return None
+        from budget.planning.described import describe_model
+
+        return describe_model(**given)
+
+    @functools.cached_property
+    def config(self) -> Config | None:
+        """budget.toml, the environment and the flags; None where only defaults count."""
+        from budget.cli.policy import config_of
+
+        return config_of(self.values)
+
+    @functools.cached_property
+    def residents(self) -> tuple[Resident, ...]:
+        """What is loaded already."""
+        from budget.cli.policy import residents_of
+
+        return residents_of(self.values, self.machine, self.config)
 
     @functools.cached_property
     def settings(self) -> Settings:
@@ -134,7 +163,13 @@ class Question:
         return not self.values.get("no_cache")
 
     def load(self, spec: str) -> Loaded:
-        """Read the header of one model."""
+        """Read the header of one model, or take the one that options describe."""
+        if spec == DESCRIBED and self.described is not None:
+            from budget.planning.described import model_of
+            from budget.source import SourceInfo
+
+            source = SourceInfo(location=DESCRIBED, file_bytes=self.described.weights_bytes)
+            return Loaded(spec=spec, model=model_of(self.described), source=source)
         from budget.model.read import read_model
         from budget.source import open_model
 
@@ -156,7 +191,7 @@ class Question:
 
         return open_model(spec, use_cache=self.use_cache)[0]
 
-    def request(self, model: Model, *, probe: bool = True) -> Request:
+    def request(self, model: Model, *, probe: bool = True, count_residents: bool = True) -> Request:
         """The question in the planner's words; without `probe`, on no machine yet."""
         from budget.machine.device import Host, Machine
         from budget.planning.budget import resolve_budget
@@ -167,15 +202,32 @@ class Question:
             from budget.runtime.device_checks import validate_against_devices
 
             validate_against_devices(self.settings, [d.name for d in machine.devices if d.kind != "cpu"])
-        return Request(
+        config, text = self.config, self.values.get("budget") or "auto"
+        overhead, reserve = overhead_of(self.values), reserve_of(self.values)
+        if config is not None:
+            text = config.value("budget")
+            overhead = None if config.value("overhead") == "auto" else config.value("overhead")
+            reserve = config.value("reserve") if isinstance(config.value("reserve"), int) else 0
+        request = Request(
             model=model,
             settings=self.settings,
             machine=machine,
-            budget=resolve_budget(self.values.get("budget") or "auto", machine),
-            overhead_bytes=overhead_of(self.values),
-            reserve_bytes=reserve_of(self.values),
+            budget=resolve_budget(text, machine),
+            overhead_bytes=overhead,
+            reserve_bytes=reserve,
             accounting=self.values.get("accounting") or "real",
             companions=self._companions(),
+            described=self.described,
+        )
+        if config is None and not (self.values.get("resident") or self.values.get("ledger")):
+            return request
+        from budget.cli.policy import counted, under_policy
+
+        request = under_policy(request, config)
+        return (
+            counted(request, self.residents, without=self.values.get("replace") or [])
+            if count_residents
+            else request
         )
 
 
@@ -207,41 +259,84 @@ def count(option: str, text: str | None) -> int | None:
         raise UsageError(f"{option}: {e.message}", hint=e.hint) from e
 
 
-_MODELS = ("models", list[str], typer.Argument(None, metavar="MODEL...", show_default=False,
+_MODELS = shared("models", list[str], Argument(None, metavar="MODEL...", show_default=False,
            help="A .gguf file, the first shard of a split model, https://, hf://user/repo[:quant], ollama://name:tag or sample:NAME."))  # fmt: skip # noqa: E501
-_MODEL = ("model", str, typer.Argument(None, metavar="MODEL", show_default=False,
+_MODEL = shared("model", str, Argument(None, metavar="MODEL", show_default=False,
           help="A .gguf file, the first shard of a split model, https://, hf://user/repo[:quant], ollama://name:tag or sample:NAME."))  # fmt: skip # noqa: E501
-_ASSUME = ("assume", str, typer.Option(None, "--assume", metavar="ARCH", show_default=False,
+_ASSUME = shared("assume", str, Option(None, "--assume", metavar="ARCH", show_default=False,
            help="Use this architecture's memory rules for a model that budget does not know."))  # fmt: skip
-_MACHINE: tuple[tuple[str, Any, Any], ...] = (
-    ("machine", str, typer.Option(None, "--machine", metavar="FILE", show_default=False,
+_MACHINE: tuple[Parameter, ...] = (
+    shared("machine", str, Option(None, "--machine", metavar="FILE", show_default=False,
      help="Plan for the machine in FILE (see `budget devices --json`), or for one of the catalogue, such as "
      "aws:g6e.xlarge.")),
-    ("gpu", list[str], typer.Option(None, "--gpu", metavar="SPEC", show_default=False,
+    shared("gpu", list[str], Option(None, "--gpu", metavar="SPEC", show_default=False,
      help="Plan for this GPU: a size such as 24GiB, or a name such as rtx-4090 or '2x rtx-3090'; repeat for more.")),
-    ("ram", str, typer.Option(None, "--ram", metavar="SIZE", show_default=False, help="Plan for this much RAM.")),
-    ("no_gpu", bool, typer.Option(False, "--no-gpu", help="Plan for the CPU alone.")),
-    ("probe_with", str, typer.Option(None, "--probe-with", metavar="PROGRAM", show_default=False,
+    shared("ram", str, Option(None, "--ram", metavar="SIZE", show_default=False, help="Plan for this much RAM.")),
+    shared("no_gpu", bool, Option(False, "--no-gpu", help="Plan for the CPU alone.")),
+    shared("probe_with", str, Option(None, "--probe-with", metavar="PROGRAM", show_default=False,
      help="Ask this llama-server or llama-cli for its devices (--list-devices).")),
-    ("rpc_from", str, typer.Option(None, "--rpc-from", metavar="INVENTORY", show_default=False,
+    shared("rpc_from", str, Option(None, "--rpc-from", metavar="INVENTORY", show_default=False,
      help="Plan with an RPC server on every host of an inventory.")),
 )  # fmt: skip
-_BUDGET: tuple[tuple[str, Any, Any], ...] = (
-    ("budget", str, typer.Option("auto", "--budget", metavar="BUDGET", envvar="BUDGET_BUDGET", show_envvar=False,
-     help="auto, unlimited, a size (one pool of RAM and VRAM), or a list: ram=64GiB,vram=24GiB,CUDA1=auto.")),
-    ("overhead", str, typer.Option("auto", "--overhead", metavar="SIZE",
+_BUDGET: tuple[Parameter, ...] = (
+    shared("budget", str, Option(None, "--budget", metavar="BUDGET", show_default=False,
+     help="auto (the default), unlimited, a size (one pool of RAM and VRAM), or a list: "
+     "ram=64GiB,vram=24GiB,CUDA1=auto.")),
+    shared("overhead", str, Option(None, "--overhead", metavar="SIZE", show_default=False,
      help="Memory a process takes on each GPU beyond llama.cpp's buffers; auto estimates it.")),
-    ("reserve", str, typer.Option("0", "--reserve", metavar="SIZE",
+    shared("reserve", str, Option(None, "--reserve", metavar="SIZE", show_default=False,
      help="Memory to leave free on every device.")),
-    ("accounting", Accounting, typer.Option("real", "--accounting",
+    shared("accounting", Accounting, Option("real", "--accounting",
      help="real: what a load reserves; fit: what llama.cpp's own --fit measures.")),
 )  # fmt: skip
-_TOOL = ("tool", Literal["llama-server", "llama-cli"], typer.Option("llama-server", "--tool",
+_POLICY: tuple[Parameter, ...] = (
+    shared("config", str, Option(None, "--config", metavar="FILE", show_default=False,
+     help="budget.toml to read instead of the one in the configuration folder.")),
+    shared("max_resident", str, Option(None, "--max-resident", metavar="SIZE", show_default=False,
+     help="Most that models may hold on a device; auto is 80 % of what is free.")),
+    shared("headroom", str, Option(None, "--headroom", metavar="SHARE", show_default=False,
+     help="Share of what is left that stays unused, such as 0.1.")),
+    shared("host_cold", str, Option(None, "--host-cold", metavar="SIZE", show_default=False,
+     help="RAM for K/V moved out of the cache.")),
+    shared("min_hot_context", str, Option(None, "--min-hot-context", metavar="N", show_default=False,
+     help="Smallest useful context, tokens.")),
+    shared("resident", list[str], Option(None, "--resident", metavar="NAME=CLAIM", show_default=False,
+     help="What is loaded already, such as chat=ram:2GiB,CUDA0:10GiB; repeat for more.")),
+    shared("ledger", str, Option(None, "--ledger", metavar="FILE", show_default=False,
+     help="File of models that were admitted; they count as loaded.")),
+    shared("replace", list[str], Option(None, "--replace", metavar="NAME", show_default=False,
+     help="A loaded model that this one replaces: its memory comes back first.")),
+)  # fmt: skip
+_DESCRIBED: tuple[Parameter, ...] = (
+    shared("params", str, Option(None, "--params", metavar="N", show_default=False,
+     help="No file yet: this many weights, such as 8.2B.")),
+    shared("bpw", str, Option(None, "--bpw", metavar="BITS", show_default=False,
+     help="Bits per weight, such as 4.85.")),
+    shared("quant", str, Option(None, "--quant", metavar="NAME", show_default=False,
+     help="Quantisation in place of --bpw, such as Q4_K_M.")),
+    shared("weights_bytes_text", str, Option(None, "--weights-bytes", metavar="SIZE", show_default=False,
+     help="All weights together.")),
+    shared("n_layer", int, Option(None, "--layers", metavar="N", show_default=False, help="Layers.")),
+    shared("n_layer_kv", int, Option(None, "--kv-layers", metavar="N", show_default=False,
+     help="Layers with K/V, where not all have it.")),
+    shared("n_head_kv", int, Option(None, "--kv-heads", metavar="N", show_default=False, help="K/V heads.")),
+    shared("head_dim", int, Option(None, "--head-dim", metavar="N", show_default=False, help="Size of a head.")),
+    shared("kv_bytes_per_token_text", str, Option(None, "--kv-bytes-per-token", metavar="SIZE", show_default=False,
+     help="K/V of one token, in place of heads and layers.")),
+    shared("fixed_bytes_text", str, Option(None, "--fixed-bytes", metavar="SIZE", show_default=False,
+     help="What it takes whatever the context.")),
+    shared("n_ctx_train", int, Option(None, "--ctx-train", metavar="N", show_default=False, help="Trained context.")),
+    shared("n_swa", int, Option(None, "--window", metavar="N", show_default=False, help="Sliding window, tokens.")),
+    shared("n_layer_swa", int, Option(None, "--window-layers", metavar="N", show_default=False,
+     help="Layers that have the window.")),
+)  # fmt: skip
+DESCRIBED_OPTIONS = tuple(p.name for p in _DESCRIBED)
+DESCRIBED = "described model"
+"""Name of a model that options describe."""
+_TOOL = shared("tool", Literal["llama-server", "llama-cli"], Option("llama-server", "--tool",
          help="Whose defaults hold for settings that are not given."))  # fmt: skip
 
-_NO_CACHE = ("no_cache", bool, typer.Option(False, "--no-cache", help="Read headers again, and keep none."))
-
-Parameter = tuple[str, Any, Any]
+_NO_CACHE = shared("no_cache", bool, Option(False, "--no-cache", help="Read headers again, and keep none."))
 
 
 def question(
@@ -251,57 +346,33 @@ def question(
     """Give a command the shared options; it receives them as its first argument, a `Question`."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        shared: list[Parameter] = []
-        if models != "none":
-            shared += [_MODELS if models == "many" else _MODEL, _ASSUME, _NO_CACHE]
+        first = () if models == "none" else (_MODELS if models == "many" else _MODEL,)
+        rest: list[Parameter] = [] if models == "none" else [_ASSUME, _NO_CACHE]
         if machine:
-            shared += _MACHINE
+            rest += _MACHINE
         if budget:
-            shared += _BUDGET
+            rest += (*_BUDGET, *_POLICY)
+        if budget and models != "none":
+            rest += _DESCRIBED
         llama = _settings_parameters() if settings else []
         if settings:
-            shared.append(_TOOL)
+            rest.append(_TOOL)
         if models == "none" and settings:
-            shared.append(_NO_CACHE)
-        return _with_parameters(function, shared, llama)
+            rest.append(_NO_CACHE)
+        names = [p.name for p in (*first, *rest)]
+
+        @functools.wraps(function)
+        def command(line: list[str], **given: Any) -> Any:
+            values = {name: given.pop(name) for name in names}
+            values["settings_args"] = [
+                argument for option, to_args in llama for argument in to_args(given.pop(option.name))
+            ]
+            return function(Question(values=values, line=line), **given)
+
+        command.parameters = [*first, *own_parameters(function), *rest, *(p for p, _ in llama)]  # type: ignore[attr-defined]
+        return command
 
     return decorate
-
-
-def _with_parameters(
-    function: Callable[..., Any],
-    shared: list[Parameter],
-    llama: list[tuple[Parameter, Callable[[Any], list[str]]]],
-) -> Callable[..., Any]:
-    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-    shared_names = [name for name, _, _ in shared]
-
-    @functools.wraps(function)
-    def command(typer_context: typer.Context, **given: Any) -> Any:
-        values = {name: given.pop(name) for name in shared_names}
-        values["settings_args"] = [
-            argument for (name, _, _), to_args in llama for argument in to_args(given.pop(name))
-        ]
-        return function(Question(values=values, line=typer_context.obj or []), **given)
-
-    parameters = [
-        inspect.Parameter("typer_context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    ]
-    first = [s for s in shared if s[0] in ("models", "model")]
-    rest = [s for s in shared if s[0] not in ("models", "model")]
-    parameters += [_parameter(*s) for s in first]
-    parameters += [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-    parameters += [_parameter(*s) for s in (*rest, *(p for p, _ in llama))]
-    ordered = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) if i else p for i, p in enumerate(parameters)]
-    command.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in ordered}
-    return command
-
-
-def _parameter(name: str, kind: Any, info: Any) -> inspect.Parameter:
-    optional = info.default is None
-    annotation = kind | None if optional and not isinstance(kind, str) else kind
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=info, annotation=annotation)
 
 
 def _settings_parameters() -> list[tuple[Parameter, Callable[[Any], list[str]]]]:
@@ -311,9 +382,9 @@ def _settings_parameters() -> list[tuple[Parameter, Callable[[Any], list[str]]]]
     return parameters()
 
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+JsonOption = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]
 QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print nothing; the exit code is the answer.")
+    bool, Option("--quiet", "-q", help="Print nothing; the exit code is the answer.")
 ]
 
 

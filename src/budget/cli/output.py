@@ -7,8 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-
+from budget.cli.parameters import Option
 from budget.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,13 +16,13 @@ if TYPE_CHECKING:
 Format = Literal["table", "plain", "json", "markdown", "csv"]
 FormatOption = Annotated[
     Format | None,
-    typer.Option(
+    Option(
         "--format",
         show_default=False,
         help="table on a terminal and plain elsewhere, unless one is given here; --json is --format json.",
     ),
 ]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Where each number comes from.")]
+VerboseOption = Annotated[bool, Option("--verbose", "-v", help="Where each number comes from.")]
 WIDTH = 80
 """Columns where nothing says how many there are."""
 _FANCY = "█▓▒░·┃─⣿"

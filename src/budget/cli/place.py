@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from budget.cli.options import JsonOption, Question, QuietOption, print_text, question
+from budget.cli.parameters import Option
 from budget.errors import ExitCode
 
 
@@ -16,7 +15,7 @@ def command(
     json: JsonOption = False,
     quiet: QuietOption = False,
     compute: Annotated[
-        bool, typer.Option("--compute", help="The tensors alive at the peak of each compute buffer.")
+        bool, Option("--compute", help="The tensors alive at the peak of each compute buffer.")
     ] = False,
 ) -> int:
     """Which layer and which tensor group goes on which device; --json lists every tensor."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from budget.cli.options import JsonOption, Question, QuietOption, print_text, question
+from budget.cli.parameters import Argument, Option
 from budget.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -51,21 +50,21 @@ def command(
     asked: Question,
     places: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PLACE...", show_default=False,
+        Argument(metavar="PLACE...", show_default=False,
                        help="Folders, files or addresses such as s3://bucket/models."),
     ] = None,
     stores: Annotated[
         bool | None,
-        typer.Option("--stores/--no-stores", show_default=False,
+        Option("--stores/--no-stores", show_default=False,
                      help="Look into the stores of Hugging Face, LM Studio, llama.cpp and Ollama; left away, only "
                      "where no PLACE is given."),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", metavar="N", show_default=False, help="Processes that read.")
+        int | None, Option("--jobs", "-j", metavar="N", show_default=False, help="Processes that read.")
     ] = None,
     dask: Annotated[
         str | None,
-        typer.Option("--dask", metavar="ADDRESS", show_default=False,
+        Option("--dask", metavar="ADDRESS", show_default=False,
                      help="Read on the workers of this Dask scheduler, such as tcp://host:8786."),
     ] = None,
     json: JsonOption = False,

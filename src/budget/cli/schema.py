@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from budget.cli.options import print_text
+from budget.cli.parameters import Argument
 from budget.errors import ExitCode
 
 
 def command(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", show_default=False, help="Leave it away for the list of names."),
+        Argument(metavar="NAME", show_default=False, help="Leave it away for the list of names."),
     ] = None,
 ) -> int:
     """The JSON Schema of any JSON that budget reads or writes."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from budget.cli.options import JsonOption, Question, QuietOption, print_text, question
+from budget.cli.parameters import Option
 from budget.errors import ExitCode, MachineError
 
 
@@ -15,17 +14,17 @@ def command(
     asked: Question,
     log: Annotated[
         str | None,
-        typer.Option("--log", metavar="FILE", show_default=False,
+        Option("--log", metavar="FILE", show_default=False,
                      help="What llama-server or llama-cli printed while it loaded this model with these settings."),
     ] = None,
     llama_cpp: Annotated[
         str | None,
-        typer.Option("--llama-cpp", metavar="DIR", show_default=False,
+        Option("--llama-cpp", metavar="DIR", show_default=False,
                      help="Where llama-fit-params is; the PATH is searched otherwise."),
     ] = None,
     tolerance: Annotated[
         str,
-        typer.Option("--tolerance", metavar="SIZE", help="Largest difference that agrees: a size, or 2%."),
+        Option("--tolerance", metavar="SIZE", help="Largest difference that agrees: a size, or 2%."),
     ] = "0",
     json: JsonOption = False,
     quiet: QuietOption = False,

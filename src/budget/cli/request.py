@@ -1,0 +1,68 @@
+"""`budget request`: the tokens of one request."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+from budget.cli.options import JsonOption, Question, QuietOption, count, print_text, question
+from budget.cli.parameters import Option
+from budget.errors import ExitCode, UsageError
+
+
+@question(models="one")
+def command(
+    asked: Question,
+    used: Annotated[
+        str, Option("--used", metavar="N", show_default=False,
+                          help="Tokens of the prompt, and what the slot holds.")
+    ],
+    completion: Annotated[
+        str, Option("--completion", metavar="N", help="Completion tokens that are wanted.")
+    ] = "256",
+    capacity: Annotated[
+        str | None,
+        Option("--capacity", metavar="N", show_default=False,
+                     help="Context of one slot; left away, the largest that MODEL gets within the budget."),
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> int:  # fmt: skip
+    """How many completion tokens one request may have, and the context it needs. Exit 3 if the prompt is too long."""
+    from budget.planning.request import request_budget
+
+    n_capacity = count("--capacity", capacity)
+    if n_capacity is None:
+        n_capacity = _capacity(asked)
+    answer = request_budget(
+        n_used=count("--used", used) or 0,
+        n_completion=count("--completion", completion) or 0,
+        n_capacity=n_capacity,
+    )
+    if not quiet:
+        if json:
+            from budget.render.json import dumps
+
+            extra = {
+                "clamped": answer.clamped,
+                "n_short": answer.n_short,
+                "finish_reason": answer.finish_reason,
+            }
+            fields = {"schema": "budget/request/v1", "fits": answer.fits, **asdict(answer), **extra}
+            print_text(dumps({**fields, "sentence": answer.sentence}))
+        else:
+            print_text(answer.sentence)
+    return int(ExitCode.OK if answer.fits else ExitCode.DOES_NOT_FIT)
+
+
+def _capacity(asked: Question) -> int:
+    """Context of one slot of the model within the budget, tokens."""
+    from budget.planning.fit import max_context, with_context
+    from budget.runtime.settings import resolve
+
+    if asked.values.get("model") is None and not asked.line:
+        raise UsageError("--capacity or a model is needed", hint="such as --capacity 8192")
+    model = asked.load(asked.specs()[0]).model
+    request = asked.request(model)
+    n_ctx = request.settings.n_ctx or max_context(request) or 0
+    return resolve(with_context(request, n_ctx).settings, model).n_ctx_seq if n_ctx else 0

@@ -1,0 +1,104 @@
+"""One command line, from its words to its exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from budget.cli.direct import parse
+from budget.errors import BudgetError, ExitCode
+
+DIRECT = (
+    "fit",
+    "max-ctx",
+    "place",
+    "advise",
+    "sweep",
+    "inspect",
+    "devices",
+    "hardware",
+    "scan",
+    "request",
+    "config",
+)
+"""Commands that are run without Typer where the line is plain."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line; the exit code."""
+    own, line = split_line(argv)
+    try:
+        result = _run_directly(own, line)
+        if result is None:
+            from budget.cli.app import run_with_typer
+
+            result = run_with_typer(own, line)
+        sys.stdout.flush()
+        return int(result or 0)
+    except BudgetError as e:
+        return fail(e.message, e.hint, e.exit_code)
+    except BrokenPipeError:
+        # the reader of a pipe went away: keep the interpreter from complaining at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.FAILED)
+    except KeyboardInterrupt:
+        return fail("interrupted", None, ExitCode.FAILED)
+    except Exception as e:
+        return _from_parser(e)
+
+
+def _run_directly(own: list[str], line: list[str]) -> int | None:
+    """Its exit code; None where Typer has to read the line."""
+    if not own or own[0] not in DIRECT:
+        return None
+    command = import_module(f"budget.cli.{own[0].replace('-', '_')}").command
+    values = parse(command.parameters, own[1:])
+    return None if values is None else int(command(line, **values))
+
+
+def split_line(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Budget's own arguments, and a llama.cpp command line after `--`."""
+    arguments = list(argv)
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    return _join_for(arguments[:at]), arguments[at + 1 :]
+
+
+def _join_for(arguments: list[str]) -> list[str]:
+    """`--for MODEL FLAGS` as the one value MODEL=FLAGS: an option of the parser takes one value when it repeats."""
+    joined: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        joined.append(argument)
+        if argument == "--for":
+            model = next(rest, None)
+            if model is not None:
+                joined.append(model if "=" in model else f"{model}={next(rest, '')}")
+    return joined
+
+
+def _from_parser(e: Exception) -> int:
+    """Typer's own exceptions; anything else is a bug and stays one."""
+    format_message = getattr(e, "format_message", None)
+    exit_code = getattr(e, "exit_code", None)
+    if format_message is None:
+        if exit_code is not None:
+            return int(exit_code)
+        if type(e).__name__ == "Abort":
+            return fail("interrupted", None, ExitCode.FAILED)
+        raise e
+    ctx = getattr(e, "ctx", None)
+    command = getattr(ctx, "command_path", "budget") or "budget"
+    if type(e).__name__ == "NoArgsIsHelpError":
+        print(format_message())  # noqa: T201
+        return int(ExitCode.USAGE)
+    return fail(format_message().rstrip("."), f"see {command} --help", ExitCode.USAGE)
+
+
+def fail(message: str, hint: str | None, code: ExitCode) -> int:
+    """Say on stderr what is wrong and what to do."""
+    sys.stderr.write(f"budget: error: {message}\n")
+    if hint:
+        sys.stderr.write(f"  {hint}\n")
+    return int(code)
