@@ -294,12 +294,59 @@ class Verify(_Object):
     rows: list[VerifyRow]
 
 
+class SpeedFacts(_Object):
+    """Upper bounds from memory bandwidth; null where one is not known."""
+
+    basis: Literal["estimate"]
+    tokens_per_second: float | None
+    """Generated tokens of one sequence."""
+    prompt_tokens_per_second: float | None
+    n_filled: NonNegativeInt
+    """Tokens in the cache when the token is generated."""
+    read_bytes: dict[str, NonNegativeInt]
+    """Bytes read on each device for one generated token."""
+    bus_bytes: NonNegativeInt
+    """Activations that cross between devices for one generated token."""
+    unknown: list[str]
+    """Devices whose bandwidth is not known and that are read."""
+
+
+class Alternative(_Object):
+    """Settings that are better at context, speed, quality or slots."""
+
+    command: list[str]
+    """A llama-server command line, as arguments."""
+    settings: dict[str, Any]
+    """Settings that are not llama.cpp's defaults, and the context and the layers in any case."""
+    plan: Fit
+    costs: list[str]
+    """What is given up, in sentences."""
+    speed: SpeedFacts
+
+
+class Advise(_Object):
+    """`budget advise --json`; where nothing fits `command`, `settings` and `speed` are null."""
+
+    schema_: Literal["budget/advise/v1"] = Field(alias="schema")
+    command: list[str] | None
+    settings: dict[str, Any] | None
+    plan: Fit
+    """Where nothing fits, the plan of what was asked for."""
+    costs: list[str]
+    speed: SpeedFacts | None
+    alternatives: list[Alternative]
+    ranked_by: Literal["speed", "weights"]
+    """What stands for speed: the roofline, or weight bytes on GPUs where a bandwidth is not known."""
+    notes: list[str]
+
+
 SCHEMAS: dict[str, type[BaseModel]] = {
     "fit": Fit,
     "max-ctx": MaxCtx,
     "inspect": Inspect,
     "place": Place,
     "verify": Verify,
+    "advise": Advise,
 }
 """Name for `budget schema NAME`."""
 
