@@ -1,51 +1,158 @@
-"""Files that hold what a command prints: written by `python -m tests.generated`, checked with `--check`."""
+"""Files that hold what commands and the parser say: written by `python -m tests.generated`, checked with `--check`.
+
+- README.md and docs/*.md: what stands under `<!-- output: COMMAND -->`, and under `<!-- output -->` after an `sh`
+  block, is what the command or that block prints. The blocks of one document run one after the other, in a copy of
+  docs/examples, with no configuration of the user.
+- completions/, man/, docs/commands.md, docs/schema/, docs/accuracy.md.
+- docs/pictures/*.svg: the commands of tests/generate/pictures.py on a terminal. `--check` compares their words.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-_BLOCK = re.compile(r"(<!-- output: (?P<command>[^>]*) -->\n```text\n)(?P<body>.*?)(```)", re.DOTALL)
+if str(ROOT / "tests") not in sys.path:
+    sys.path.insert(0, str(ROOT / "tests"))
+EXAMPLES = ROOT / "docs" / "examples"
+_OUTPUT = re.compile(
+    r"(?P<head>(?:```sh\n(?P<script>(?:(?!```).)*?)```\n\n?)?<!-- output(?:: (?P<command>[^>]*))? -->\n```[a-z]*\n)"
+    r"(?P<body>.*?)(?P<tail>```)",
+    re.DOTALL,
+)
+_ARE_WHOLE = ("commands.md", "accuracy.md")
+"""Documents that are written as a whole."""
+_NOT_EVERYWHERE = ("jq",)
+"""Programs that a machine may lack: the output of their blocks is left as it is then."""
 
 
-def output(command: str) -> str:
-    """What `command` prints at 80 columns."""
+def environment(home: str) -> dict[str, str]:
+    """The user's own configuration, caches and variables are out of it."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("BUDGET_", "LLAMA_", "XDG_", "FORCE_"))}
+    return {
+        **kept, "COLUMNS": "80", "NO_COLOR": "1", "HOME": home, "PYTHONPATH": str(ROOT / "tests"), "LC_ALL": "C.UTF-8",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+    }  # fmt: skip
+
+
+def output(command: str, home: str) -> str:
+    """What one command prints, run in the root of the repository."""
     words = shlex.split(command)
-    program = Path(sys.executable).parent / ("python" if words[0] == "python" else words[0])
-    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "PYTHONPATH": str(ROOT / "tests")}
+    program = Path(sys.executable).parent / words[0]
     run = subprocess.run(
-        [program, *words[1:]], capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+        [program, *words[1:]], capture_output=True, text=True, check=False, cwd=ROOT, env=environment(home)
     )
+    return run.stdout
+
+
+def script_output(script: str, home: str) -> str:
+    """What a block of shell prints, on stdout and stderr, run in a copy of the examples."""
+    run = subprocess.run(
+        ["bash", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=home,
+        env=environment(home),
+    )  # fmt: skip
     return run.stdout
 
 
 def fresh(text: str) -> str:
     """`text` with every output block as its command prints it now."""
-    return _BLOCK.sub(lambda m: f"{m[1]}{output(m['command'])}{m[4]}", text)
+    with tempfile.TemporaryDirectory() as home:
+        if EXAMPLES.exists():
+            shutil.copytree(EXAMPLES, home, dirs_exist_ok=True)
+
+        def replaced(match: re.Match[str]) -> str:
+            if match["command"]:
+                return f"{match['head']}{output(match['command'], home)}{match['tail']}"
+            script = match["script"] or ""
+            if any(shutil.which(name) is None for name in _NOT_EVERYWHERE if name in script.split()):
+                return match[0]
+            return f"{match['head']}{script_output(script, home)}{match['tail']}"
+
+        return _OUTPUT.sub(replaced, text)
+
+
+def _documents() -> dict[Path, Callable[[], str]]:
+    paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+    return {path: lambda path=path: fresh(path.read_text()) for path in paths if path.name not in _ARE_WHOLE}
+
+
+def _accuracy() -> str:
+    with tempfile.TemporaryDirectory() as home:
+        return output("python -m tests.bench.architectures", home)
+
+
+def _from_parser() -> dict[Path, str]:
+    from generate import bash, fish, man, powershell, reference, schemas, zsh
+
+    files = {
+        "completions/budget.bash": bash.script(),
+        "completions/_budget": zsh.script(),
+        "completions/budget.fish": fish.script(),
+        "completions/budget.ps1": powershell.script(),
+        "docs/commands.md": reference.document(),
+    }
+    files |= {f"man/{name}": text for name, text in man.pages().items()}
+    files |= {f"docs/schema/{name}": text for name, text in schemas.files().items()}
+    return {ROOT / name: text for name, text in files.items()}
 
 
 def generated() -> dict[Path, str]:
     """Path to what should be in it."""
-    return {path: fresh(path.read_text()) for path in (ROOT / "README.md",)}
+    from generate import pictures
+
+    slow = {ROOT / "docs" / "accuracy.md": _accuracy, **_documents()}
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        running = {path: pool.submit(make) for path, make in slow.items()}
+        drawn = {
+            ROOT / "docs" / "pictures" / name: pool.submit(draw) for name, draw in pictures.drawings().items()
+        }
+        found = {path: future.result() for path, future in (running | drawn).items()}
+    return found | _from_parser()
+
+
+def left_over(expected: dict[Path, str]) -> list[Path]:
+    """Files that nothing writes any more."""
+    folders = [ROOT / name for name in ("completions", "man", "docs/schema", "docs/pictures")]
+    return [path for folder in folders for path in sorted(folder.glob("*")) if path not in expected]
+
+
+def is_fresh(path: Path, text: str) -> bool:
+    """Whether the file says what it should; a picture's words count, not how this version of Rich draws them."""
+    if not path.exists():
+        return False
+    if path.suffix == ".svg":
+        from generate.pictures import words
+
+        return words(path.read_text()) == words(text)
+    return path.read_text() == text
 
 
 def main(arguments: list[str]) -> int:
     """Write or check; the exit code."""
-    stale = [path for path, text in generated().items() if not path.exists() or path.read_text() != text]
-    for path in stale:
+    expected = generated()
+    stale = [path for path, text in expected.items() if not is_fresh(path, text)]
+    extra = left_over(expected)
+    for path in (*stale, *extra):
         name = path.relative_to(ROOT)
         if "--check" in arguments:
             print(f"{name} is stale: run python -m tests.generated")
+        elif path in extra:
+            path.unlink()
+            print(f"removed {name}")
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(generated()[path])
+            path.write_text(expected[path])
             print(f"wrote {name}")
-    return 1 if stale and "--check" in arguments else 0
+    return 1 if (stale or extra) and "--check" in arguments else 0
 
 
 if __name__ == "__main__":
