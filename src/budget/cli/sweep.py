@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from budget.cli.options import JsonOption, Question, QuietOption, question
 from budget.cli.output import FormatOption, chosen, show, write, write_json
-from budget.cli.parameters import Option
 from budget.cli.parameters import Option
 from budget.errors import ExitCode, UsageError
 

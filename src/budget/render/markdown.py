@@ -32,7 +32,7 @@ def markdown_table(
 ) -> list[str]:
     """A pipe table: columns numbered in `left` to the left, the rest to the right."""
     rule = [":---" if i in left else "---:" for i in range(len(headers))]
-    cells = [[escape(cell) for cell in row] for row in (headers, *rows)]
+    cells = [[escape(cell.strip()) for cell in row] for row in (headers, *rows)]
     return [f"| {' | '.join(row)} |" for row in (cells[0], rule, *cells[1:])]
 
 
