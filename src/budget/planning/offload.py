@@ -55,10 +55,10 @@ def offloads(
         request: as for `offload`.
         pinned: as for `offload`.
         quick: look at one order of hosting only, that of `-ncmoe`.
-        first: the plan of `request` where it is known.
+        first: the plan of `request`, or of one that differs in its context and K/V types only.
     """
     first = first or plan(request)
-    if first.fits:
+    if first.fits and first.request == request:
         return [first]
     placement = first.layout.placement
     fixed = {"n_gpu_layers", "tensor_split", "tensor_buft_overrides"} <= pinned
@@ -83,7 +83,7 @@ class _Search:
     def __init__(self, request: Request, first: Plan, pinned: frozenset[str]) -> None:
         self.request = request
         self.pinned = pinned
-        self.sizes = item_sizes(first.layout)
+        self.sizes = item_sizes(request, first.layout)
         self.first = first
         self.found: list[tuple[Plan, Packing]] = []
         self.plans: dict[Packing, Plan] = {}

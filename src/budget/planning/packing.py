@@ -10,11 +10,13 @@ from itertools import combinations_with_replacement
 
 from budget.memory.buffer_types import padded_bytes
 from budget.memory.devices import f32, model_devices
+from budget.memory.kv_cache import cache_tensors
 from budget.memory.layout import HOST, Layout
 from budget.memory.placement import PlacedTensor
+from budget.memory.recurrent import state_tensors
 from budget.planning.fit import Request
 from budget.runtime.handlers import EXPERTS_REGEX
-from budget.runtime.settings import Settings
+from budget.runtime.settings import Settings, resolve
 
 _EXPERTS = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps\.")
 _FFN = re.compile(r"\.ffn_(up|down|gate)(_shexp)?\.weight\Z")
@@ -68,8 +70,12 @@ class Packing:
         return max((t.largest for t in self.hosted), default=0)
 
 
-def item_sizes(layout: Layout) -> Sizes:
-    """Sizes of everything a packing moves, as the first device allocates it."""
+def item_sizes(request: Request, layout: Layout) -> Sizes:
+    """Sizes of everything a packing of `request` moves, as the first device allocates it.
+
+    Args:
+        layout: of `request`, or of one that differs in its context and K/V types only.
+    """
     n_layers = len(layout.placement.layer_device)
     fixed = [0] * n_layers
     groups: dict[tuple[int, str, bool], list[int]] = {}
@@ -85,8 +91,9 @@ def item_sizes(layout: Layout) -> Sizes:
             fixed[layer] += size
         if experts or (_FFN.search(name) and size >= SMALL_BYTES):
             groups.setdefault((layer, name.split(".")[2], experts), []).append(size)
-    if layout.params.offload_kqv:
-        for cache in layout.caches:
+    params = resolve(request.settings, request.model)
+    if params.offload_kqv:
+        for cache in (*cache_tensors(request.model, params), *state_tensors(request.model, params)):
             fixed[cache.layer] += padded_bytes(device_type, cache.type, cache.ne)
     items: dict[bool, list[list[Item]]] = {kind: [[] for _ in range(n_layers)] for kind in (True, False)}
     for (layer, part, experts), sizes in groups.items():

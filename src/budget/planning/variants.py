@@ -35,6 +35,8 @@ class Variants:
         self.whole = plan(self.request)
         self.on_gpus = 0
         """The longest context found with every layer on a GPU."""
+        self.quantised_fits = False
+        """Whether the whole context fits there with a quantised cache."""
 
     def free(self, *names: str) -> bool:
         """Whether none of these settings is pinned."""
@@ -91,14 +93,20 @@ class Variants:
 
     def all_on_gpus(self, request: Request) -> Iterator[Plan]:
         """The longest context with every layer on a GPU."""
-        if request is not self.request and not self.free_context:
-            yield from _fitting(request)
-        if self.free_context:
-            longest = max_context(request, limit=self.limit)
-            if longest is not None and longest >= self.ctx_min:
-                if request is self.request:
-                    self.on_gpus = longest
-                yield plan(with_context(request, longest))
+        if not self.free_context:
+            if request is not self.request:
+                found = list(_fitting(request))
+                self.quantised_fits = bool(found)
+                yield from found
+            return
+        longest = max_context(request, limit=self.limit)
+        if longest is None or longest < self.ctx_min:
+            return
+        if request is self.request:
+            self.on_gpus = longest
+        else:
+            self.quantised_fits = longest == self.limit
+        yield plan(with_context(request, longest))
 
     def small_batch(self) -> Iterator[Plan]:
         """A smaller micro-batch."""
@@ -115,10 +123,10 @@ class Variants:
         if not self.free_context:
             yield from offloads(self.request, self.explicit, first=self.whole)
         for n_ctx in self.ladder() if self.free_context else []:
-            first = self.whole if n_ctx == self.limit else None
-            yield from offloads(with_context(self.request, n_ctx), self.explicit, quick=True, first=first)
-        if self.quantised is not None:
-            yield from offloads(self.quantised, self.explicit, quick=True)
+            asked = with_context(self.request, n_ctx)
+            yield from offloads(asked, self.explicit, quick=True, first=self.whole)
+        if self.quantised is not None and not self.quantised_fits:
+            yield from offloads(self.quantised, self.explicit, quick=True, first=self.whole)
 
     def ladder(self) -> list[int]:
         """The least context, some between, each four times the one before, and the whole one."""
