@@ -1,27 +1,21 @@
-"""The shape of every JSON object that budget writes or reads, as pydantic models; JSON Schema comes from them."""
+"""Shapes of what is said about one model: plans, contexts, placement, headers, advice."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt
 
-Basis = Literal["exact", "formula", "estimate"]
-
-
-class _Object(BaseModel):
-    """An object with no key beyond those named; the text under a field is its description."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+from budget.schema.base import Basis, Object, Verdict
 
 
-class Engine(_Object):
+class Engine(Object):
     name: Literal["llama.cpp"]
     validated_commit: str
     """The llama.cpp commit whose arithmetic this is."""
 
 
-class ModelFacts(_Object):
+class ModelFacts(Object):
     path: str
     """The model as it was named."""
     architecture: str
@@ -32,7 +26,7 @@ class ModelFacts(_Object):
     """Size of the file, or of all shards; null where it is not known."""
 
 
-class ResolvedSettings(_Object):
+class ResolvedSettings(Object):
     """llama.cpp's settings as it resolves them."""
 
     n_ctx: int
@@ -56,7 +50,7 @@ class ResolvedSettings(_Object):
     load_mode: str
 
 
-class BudgetFacts(_Object):
+class BudgetFacts(Object):
     mode: Literal["auto", "combined", "per_device", "unlimited"]
     text: str
     """As it was written."""
@@ -64,7 +58,7 @@ class BudgetFacts(_Object):
     """The one pool of mode `combined`."""
 
 
-class DeviceBasis(_Object):
+class DeviceBasis(Object):
     """How each number is known."""
 
     weights: Basis
@@ -73,7 +67,7 @@ class DeviceBasis(_Object):
     overhead: Basis
 
 
-class DeviceRow(_Object):
+class DeviceRow(Object):
     name: str
     kind: Literal["gpu", "igpu", "accel", "cpu"]
     weights_bytes: NonNegativeInt
@@ -97,7 +91,7 @@ class DeviceRow(_Object):
     basis: DeviceBasis
 
 
-class BufferRow(_Object):
+class BufferRow(Object):
     """One llama.cpp buffer type, named as llama.cpp names it."""
 
     name: str
@@ -108,7 +102,7 @@ class BufferRow(_Object):
     output_bytes: NonNegativeInt
 
 
-class ExtraRow(_Object):
+class ExtraRow(Object):
     """One part of a projector, an adapter or a draft model on one device."""
 
     part: Literal["projector", "lora", "control_vector", "draft", "mtp", "speculation"]
@@ -123,7 +117,7 @@ class ExtraRow(_Object):
     source: str
 
 
-class FailureRow(_Object):
+class FailureRow(Object):
     device: str
     """The device, or `total` for one pool."""
     required_bytes: NonNegativeInt
@@ -131,11 +125,11 @@ class FailureRow(_Object):
     short_bytes: NonNegativeInt
 
 
-class Fit(_Object):
+class Fit(Object):
     """`budget fit --json`."""
 
     schema_: Literal["budget/fit/v1"] = Field(alias="schema")
-    verdict: Literal["fits", "does_not_fit", "unknown"]
+    verdict: Verdict
     engine: Engine
     model: ModelFacts
     settings: ResolvedSettings
@@ -150,7 +144,7 @@ class Fit(_Object):
     notes: list[str]
 
 
-class MaxCtx(_Object):
+class MaxCtx(Object):
     """`budget max-ctx --json`."""
 
     schema_: Literal["budget/max-ctx/v1"] = Field(alias="schema")
@@ -162,20 +156,20 @@ class MaxCtx(_Object):
     n_ctx_train: int
 
 
-class TypeRow(_Object):
+class TypeRow(Object):
     type: str
     n_tensors: int
     tensor_bytes: NonNegativeInt
 
 
-class LayerRow(_Object):
+class LayerRow(Object):
     layer: int | None
     """null for tensors outside blocks."""
     n_tensors: int
     tensor_bytes: NonNegativeInt
 
 
-class Inspect(_Object):
+class Inspect(Object):
     """`budget inspect --json`."""
 
     schema_: Literal["budget/inspect/v1"] = Field(alias="schema")
@@ -212,12 +206,12 @@ class Inspect(_Object):
     layers: list[LayerRow]
 
 
-class PlacedLayer(_Object):
+class PlacedLayer(Object):
     layer: int
     device: str
 
 
-class PlacedWeight(_Object):
+class PlacedWeight(Object):
     name: str
     type: str
     buffer: str
@@ -229,12 +223,12 @@ class PlacedWeight(_Object):
     """With padding; 0 where it shares another's memory."""
 
 
-class SkippedWeight(_Object):
+class SkippedWeight(Object):
     name: str
     tensor_bytes: NonNegativeInt
 
 
-class PlacedCache(_Object):
+class PlacedCache(Object):
     name: str
     type: str
     layer: int
@@ -242,7 +236,7 @@ class PlacedCache(_Object):
     allocated_bytes: NonNegativeInt
 
 
-class LiveRow(_Object):
+class LiveRow(Object):
     name: str
     op: str
     ne: list[int]
@@ -250,14 +244,14 @@ class LiveRow(_Object):
     allocated_bytes: NonNegativeInt
 
 
-class ComputeRow(_Object):
+class ComputeRow(Object):
     buffer: str
     compute_bytes: NonNegativeInt
     live_at_peak: list[LiveRow] | None
     """What lies in the buffer when it is fullest; null unless `--compute` asks for it."""
 
 
-class Place(_Object):
+class Place(Object):
     """`budget place --json`."""
 
     schema_: Literal["budget/place/v1"] = Field(alias="schema")
@@ -273,7 +267,7 @@ class Place(_Object):
     compute: list[ComputeRow]
 
 
-class VerifyRow(_Object):
+class VerifyRow(Object):
     scope: str
     buffer: str
     kind: str
@@ -285,7 +279,7 @@ class VerifyRow(_Object):
     agrees: bool
 
 
-class Verify(_Object):
+class Verify(Object):
     """`budget verify --json`."""
 
     schema_: Literal["budget/verify/v1"] = Field(alias="schema")
@@ -294,7 +288,7 @@ class Verify(_Object):
     rows: list[VerifyRow]
 
 
-class SpeedFacts(_Object):
+class SpeedFacts(Object):
     """Upper bounds from memory bandwidth; null where one is not known."""
 
     basis: Literal["estimate"]
@@ -311,7 +305,7 @@ class SpeedFacts(_Object):
     """Devices whose bandwidth is not known and that are read."""
 
 
-class Alternative(_Object):
+class Alternative(Object):
     """Settings that are better at context, speed, quality or slots."""
 
     command: list[str]
@@ -324,7 +318,7 @@ class Alternative(_Object):
     speed: SpeedFacts
 
 
-class Advise(_Object):
+class Advise(Object):
     """`budget advise --json`; where nothing fits `command`, `settings` and `speed` are null."""
 
     schema_: Literal["budget/advise/v1"] = Field(alias="schema")
@@ -338,28 +332,3 @@ class Advise(_Object):
     ranked_by: Literal["speed", "weights"]
     """What stands for speed: the roofline, or weight bytes on GPUs where a bandwidth is not known."""
     notes: list[str]
-
-
-SCHEMAS: dict[str, type[BaseModel]] = {
-    "fit": Fit,
-    "max-ctx": MaxCtx,
-    "inspect": Inspect,
-    "place": Place,
-    "verify": Verify,
-    "advise": Advise,
-}
-"""Name for `budget schema NAME`."""
-
-
-def json_schema(name: str) -> dict[str, Any]:
-    """The JSON Schema of `budget/NAME/v1`.
-
-    Raises:
-        UsageError: there is no such schema.
-    """
-    from budget.errors import UsageError
-
-    if name not in SCHEMAS:
-        raise UsageError(f"no schema {name!r}", hint=f"schemas: {', '.join(SCHEMAS)}")
-    schema = SCHEMAS[name].model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"budget/{name}/v1", **schema}

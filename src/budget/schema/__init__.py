@@ -1,0 +1,45 @@
+"""The shape of every JSON object that budget writes or reads, as pydantic models; JSON Schema comes from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from budget.schema import fleet, machine, plan
+
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "fit": plan.Fit,
+    "max-ctx": plan.MaxCtx,
+    "inspect": plan.Inspect,
+    "place": plan.Place,
+    "verify": plan.Verify,
+    "advise": plan.Advise,
+    "fleet": fleet.Fleet,
+    "admission": fleet.Admission,
+    "evict": fleet.Evict,
+    "request": fleet.Request,
+    "profile": fleet.Profile,
+    "config": fleet.Config,
+    "machine": machine.MachineFile,
+    "hardware": machine.Hardware,
+    "scan": machine.Scan,
+    "quants": machine.Quants,
+    "fit-inventory": machine.FitInventory,
+    "cache": machine.Cache,
+}
+"""Name for `budget schema NAME`."""
+
+
+def json_schema(name: str) -> dict[str, Any]:
+    """The JSON Schema of `budget/NAME/v1`.
+
+    Raises:
+        UsageError: there is no such schema.
+    """
+    from budget.errors import UsageError
+
+    if name not in SCHEMAS:
+        raise UsageError(f"no schema {name!r}", hint=f"schemas: {', '.join(SCHEMAS)}")
+    schema = SCHEMAS[name].model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"budget/{name}/v1", **schema}

@@ -1,0 +1,136 @@
+"""Several models, a ledger, room to make, a request, a profile, and options: through the command."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from budget.cli.run import run as run_command
+from budget.schema import SCHEMAS
+
+SAMPLE = "sample:llama-3.1-8b"
+CARD = ("--gpu", "24GiB", "--ram", "64GiB")
+
+
+@pytest.fixture(name="run")
+def _run(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+    def run(*arguments):
+        code = run_command([str(a) for a in arguments])
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+def test_two_models_share_a_card(run):
+    code, out, _ = run("fit", SAMPLE, SAMPLE, *CARD, "-c", "8k", "--json")
+    data = json.loads(out)
+    assert code == 0
+    claims = [
+        {d["device"]: d["required_bytes"] for d in data["usage"]},
+        *({d["name"]: d["required_bytes"] for d in m["devices"]} for m in data["models"]),
+    ]
+    assert claims[0]["CUDA0"] == claims[1]["CUDA0"] + claims[2]["CUDA0"]
+
+
+def test_each_of_several_models_has_its_own_settings(run):
+    other = "sample:qwen3-30b-a3b"
+    code, out, _ = run("fit", SAMPLE, other, *CARD, "-c", "8k", "--for", other, "-ngl 0 -c 4096", "--json")
+    first, second = json.loads(out)["models"]
+    assert code == 0
+    assert first["devices"][0]["weights_bytes"] > 0
+    assert second["devices"][0]["weights_bytes"] == 0
+
+
+def test_settings_for_a_model_that_is_not_asked_about(run):
+    code, _, err = run("fit", SAMPLE, *CARD, "--for", "b.gguf", "-c 8192")
+    assert (code, "b.gguf" in err, SAMPLE in err) == (2, True, True)
+
+
+def test_the_ledger_fills_until_a_model_is_refused_and_eviction_names_whom(run, tmp_path):
+    ledger = tmp_path / "ledger.json"
+    ask = ("fit", SAMPLE, *CARD, "--ledger", ledger, "-c", "32k")
+    codes = [run(*ask, "--admit", "--name", name)[0] for name in ("a", "b", "c")]
+    assert codes == [0, 0, 3]
+    assert run(*ask)[0] == 3
+    assert run(*ask, "--replace", "a")[0] == 0
+    code, out, _ = run(*ask, "--evict", "--json")
+    data = json.loads(out)
+    assert code == 0
+    assert len(data["evict"]) == 1
+    assert SCHEMAS["evict"].model_validate(data).model_dump(by_alias=True) == data
+
+
+def test_a_ledger_that_cannot_be_read_is_left_alone(run, tmp_path):
+    ledger = tmp_path / "ledger.json"
+    ledger.write_text("{broken")
+    code, _, err = run("fit", SAMPLE, *CARD, "--ledger", ledger, "--admit", "-c", "8k")
+    assert (code, str(ledger) in err, ledger.read_text()) == (2, True, "{broken")
+
+
+def test_a_resident_takes_what_it_claims(run):
+    asked = ("max-ctx", SAMPLE, *CARD)
+    alone = int(run(*asked)[1])
+    beside = int(run(*asked, "--resident", "chat=CUDA0:12GiB")[1])
+    assert 0 < beside < alone
+    code, _, err = run(*asked, "--resident", "chat=CUDA7:12GiB")
+    assert (code in (2, 5), "CUDA7" in err) == (True, True)
+
+
+def test_a_limit_from_the_environment_and_a_flag_over_it(run, monkeypatch):
+    monkeypatch.setenv("BUDGET_MAX_RESIDENT", "8GiB")
+    asked = ("max-ctx", SAMPLE, *CARD)
+    by_environment, by_flag = (int(run(*asked, *more)[1]) for more in ((), ("--max-resident", "16GiB")))
+    assert 0 < by_environment < by_flag
+    assert "BUDGET_MAX_RESIDENT" in run("config")[1]
+
+
+@pytest.mark.parametrize(
+    ("used", "completion", "code", "granted"),
+    [(5000, 4000, 0, 3192), (100, 50, 0, 50), (9000, 10, 3, 0)],
+)
+def test_a_request_gets_what_is_left(run, used, completion, code, granted):
+    answer = run("request", "--used", used, "--completion", completion, "--capacity", 8192, "--json")
+    assert (answer[0], json.loads(answer[1])["n_completion"]) == (code, granted)
+
+
+def test_the_capacity_of_a_request_is_what_the_model_gets(run):
+    n_ctx = int(run("max-ctx", SAMPLE, *CARD, "-np", "1")[1])
+    _, out, _ = run("request", SAMPLE, *CARD, "-np", "1", "--used", "10", "--json")
+    assert json.loads(out)["n_capacity"] == n_ctx
+
+
+def test_the_profile_says_what_the_plan_says(run):
+    _, out, _ = run("inspect", SAMPLE, "--profile", *CARD, "--json")
+    profile = json.loads(out)
+    _, out, _ = run("fit", SAMPLE, *CARD, "-c", "16k", "--json")
+    plan = {d["name"]: d["required_bytes"] for d in json.loads(out)["devices"]}
+    for device in profile["devices"]:
+        (part,) = (r for r in device["ranges"] if r["first_n_ctx"] < 16384 <= r["last_n_ctx"])
+        assert part["fixed_bytes"] + part["bytes_per_token"] * 16384 == plan[device["name"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("fleet", ("fit", SAMPLE, SAMPLE, *CARD)),
+        ("admission", ("fit", SAMPLE, *CARD, "--admit", "--ledger", "{tmp}/ledger.json")),
+        ("request", ("request", "--used", "9", "--capacity", "8")),
+        ("profile", ("inspect", SAMPLE, "--profile", *CARD)),
+        ("config", ("config",)),
+        ("hardware", ("hardware", SAMPLE)),
+        ("scan", ("scan", "{tmp}", *CARD)),
+        ("cache", ("cache",)),
+        ("machine", ("devices", "--gpu", "24GiB", "--ram", "64GiB")),
+        ("fit", ("fit", "--params", "8.2B", "--bpw", "4.85", "--layers", "36", "--kv-heads", "8",
+                 "--head-dim", "128", "-c", "8k", *CARD)),
+    ],
+)  # fmt: skip
+def test_json_is_what_its_schema_says(run, tmp_path, name, arguments):
+    _, out, err = run(*(a.replace("{tmp}", str(tmp_path)) for a in arguments), "--json")
+    data = json.loads(out)
+    assert (data["schema"], err) == (f"budget/{name}/v1", "")
+    assert SCHEMAS[name].model_validate(data).model_dump(by_alias=True, exclude_unset=True) == data
