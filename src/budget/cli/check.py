@@ -1,0 +1,232 @@
+"""`budget check`: models that must fit, for CI."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from budget.cli.options import JsonOption, QuietOption
+from budget.cli.output import show, write, write_json
+from budget.cli.parameters import Argument, Option
+from budget.errors import BudgetError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from budget.cli.options import Question
+    from budget.model.facts import Model
+    from budget.planning.gate import Case, Result
+    from budget.render.check import Checked
+
+CheckFormat = Literal["table", "plain", "json", "markdown", "csv", "github", "junit"]
+FILE = "GATE.toml"
+"""The gate where none is named."""
+_HEADING = re.compile(r"^\s*\[\[\s*gate\s*\]\]", re.MULTILINE)
+
+
+def command(
+    gates: Annotated[
+        list[str] | None,
+        Argument(
+            metavar="[GATE.toml...]", show_default=False, help=f"Gate files; {FILE} where none is given."
+        ),
+    ] = None,
+    init: Annotated[bool, Option("--init", help="Write a commented example, and check nothing.")] = False,
+    json: JsonOption = False,
+    format: Annotated[
+        CheckFormat | None,
+        Option(
+            "--format",
+            show_default=False,
+            help="table on a terminal, github in a GitHub workflow, else plain, unless one is given here.",
+        ),
+    ] = None,
+    junit: Annotated[
+        str | None, Option("--junit", metavar="FILE", show_default=False, help="Write JUnit XML as well.")
+    ] = None,
+    summary: Annotated[
+        str | None,
+        Option(
+            "--summary",
+            metavar="FILE",
+            show_default=False,
+            help="Append a Markdown summary; in a GitHub workflow, to the job's.",
+        ),
+    ] = None,
+    no_cache: Annotated[bool, Option("--no-cache", help="Read headers again, and keep none.")] = False,
+    quiet: QuietOption = False,
+) -> int:
+    """Models x machines x settings with what is expected of them, from TOML files. For CI.
+
+    Exit code 0 if every expectation is met, 3 if one is not, else that of the first error: 4 a model cannot be
+    read, 5 no such device, 6 network; 7 if something is not known.
+    """
+    if init:
+        return _write_example((gates or [FILE])[0], quiet=quiet)
+    from budget.planning.gate import exit_code
+    from budget.render.check import all_results
+
+    form = _format(format, json)
+    models: dict[tuple[str, str | None], Model] = {}
+    checked = [_check(path, models, no_cache=no_cache) for path in gates or [FILE]]
+    _write_files(checked, form, junit=junit, summary=summary)
+    if not quiet:
+        _show(checked, form)
+    return int(exit_code(all_results(checked)))
+
+
+def _format(format: CheckFormat | None, json: bool) -> CheckFormat:
+    if json and format not in (None, "json"):
+        raise UsageError(f"--json and --format {format} contradict each other", hint="leave one of them away")
+    if json or format is not None:
+        return "json" if json else format or "plain"
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        return "github"
+    return "table" if sys.stdout.isatty() else "plain"
+
+
+def _check(path: str, models: dict[tuple[str, str | None], Model], *, no_cache: bool) -> Checked:
+    """Every case of one file."""
+    from pathlib import Path
+
+    from budget.planning.gate import parse_gate
+    from budget.render.check import Checked
+
+    text = _read(Path(path))
+    try:
+        cases = parse_gate(_toml(text))
+    except BudgetError as e:
+        raise UsageError(f"{path}: {e.message}", hint=e.hint) from e
+    lines = tuple(text.count("\n", 0, match.start()) + 1 for match in _HEADING.finditer(text))
+    folder = Path(path).parent
+    results = tuple(_result(case, folder, models, no_cache=no_cache) for case in cases)
+    return Checked(file=path, lines=lines, results=results)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        reason = e.strerror if isinstance(e, OSError) else "it is not UTF-8"
+        raise UsageError(
+            f"{path}: {reason}", hint="name a gate file; budget check --init writes an example"
+        ) from e
+
+
+def _toml(text: str) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        raise UsageError(f"not TOML: {e}", hint="budget check --init writes an example") from e
+
+
+def _result(
+    case: Case, folder: Path, models: dict[tuple[str, str | None], Model], *, no_cache: bool
+) -> Result:
+    """One case planned and judged; what cannot be planned is a result too."""
+    from budget.planning.fit import max_context, plan
+    from budget.planning.gate import Result, judge
+
+    try:
+        asked = _question(case, folder, no_cache=no_cache)
+        spec = _beside(case.model, folder)
+        key = (spec, case.options.get("assume"))
+        if key not in models:
+            models[key] = asked.load(spec).model
+        request = asked.request(models[key])
+        return judge(case, plan(request), lambda: max_context(request))
+    except BudgetError as e:
+        return Result(case=case, error=e)
+
+
+def _question(case: Case, folder: Path, *, no_cache: bool) -> Question:
+    """The same question that options on a command line would add up to, without anybody's configuration."""
+    import shlex
+
+    from budget.cli.options import Question
+
+    class GateQuestion(Question):
+        """A gate is judged by what it says alone: no budget.toml, no BUDGET_* variables."""
+
+        config = None
+
+    machine = case.machine
+    values = {
+        "machine": None if machine.file is None else _beside(machine.file, folder),
+        "gpu": list(machine.gpus),
+        "ram": machine.ram,
+        "no_gpu": machine.no_gpu or (machine.ram is not None and machine.file is None and not machine.gpus),
+        "settings_args": shlex.split(case.settings),
+        "no_cache": no_cache,
+        "quiet": True,
+        **case.options,
+    }
+    return GateQuestion(values=values, line=[])
+
+
+def _beside(text: str, folder: Path) -> str:
+    """A path in a gate file is meant from the folder of that file; addresses and names stay as they are."""
+    if ":" in text:
+        return text
+    path = folder / text
+    looks_like_path = text.endswith((".gguf", ".json")) or "/" in text or "\\" in text
+    return str(path) if looks_like_path or path.exists() else text
+
+
+def _write_files(
+    checked: list[Checked], form: CheckFormat, *, junit: str | None, summary: str | None
+) -> None:
+    """JUnit XML and the summary, where they are asked for."""
+    from budget.render.check import check_markdown, junit_xml
+
+    if summary is None and form == "github":
+        summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    for path, mode, text in ((junit, "w", junit_xml), (summary, "a", check_markdown)):
+        if path:
+            _write(path, mode, f"{text(checked)}\n")
+
+
+def _write(path: str, mode: str, text: str) -> None:
+    from pathlib import Path
+
+    try:
+        with Path(path).open(mode, encoding="utf-8") as file:
+            file.write(text)
+    except OSError as e:
+        raise UsageError(f"{path}: {e.strerror}", hint="name a file in a folder that is there") from e
+
+
+def _show(checked: list[Checked], form: CheckFormat) -> None:
+    from budget.render import check as screens
+
+    if form == "json":
+        write_json(screens.check_object(checked))
+    elif form == "github":
+        write(screens.github_lines(checked))
+    elif form == "junit":
+        write(screens.junit_xml(checked))
+    elif form == "markdown":
+        write(screens.check_markdown(checked))
+    elif form == "csv":
+        from budget.render.csv import to_csv
+
+        write(to_csv(*screens.check_rows(checked)))
+    else:
+        show(form, lambda what: screens.check_lines(checked, what))
+
+
+def _write_example(path: str, *, quiet: bool) -> int:
+    from pathlib import Path
+
+    from budget.render.gate_example import EXAMPLE
+
+    if Path(path).exists():
+        raise UsageError(f"{path} is there already", hint="name another file: budget check --init OTHER.toml")
+    _write(path, "w", EXAMPLE)
+    if not quiet:
+        write(f"wrote {path}: change it, then run budget check {'' if path == FILE else path}".rstrip())
+    return int(ExitCode.OK)

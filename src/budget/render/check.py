@@ -1,0 +1,211 @@
+"""What a gate says: for people, for GitHub, for CI servers, for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from budget.planning.gate import Outcome, Result, exit_code
+from budget.render.json import ENGINE, device_object
+from budget.render.lines import Line, Look, plain, wrapped
+
+MARK = {
+    "passed": ("ok", "good"),
+    "failed": ("FAIL", "bad"),
+    "unknown": ("?", "warn"),
+    "error": ("ERROR", "bad"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """One gate file and what became of its cases."""
+
+    file: str
+    lines: tuple[int, ...]
+    """Line of each `[[gate]]`, from 1."""
+    results: tuple[Result, ...]
+
+    def line(self, result: Result) -> int:
+        """The line of the gate that `result` comes from."""
+        return self.lines[result.case.gate] if result.case.gate < len(self.lines) else 1
+
+
+def all_results(checked: Sequence[Checked]) -> list[Result]:
+    """The results of every file."""
+    return [result for file in checked for result in file.results]
+
+
+def headline(checked: Sequence[Checked]) -> str:
+    """`PASSED: 4 cases` or `FAILED: 1 of 4 cases`."""
+    results = all_results(checked)
+    bad = [r for r in results if r.status != "passed"]
+    if not bad:
+        return f"PASSED: {_cases(len(results))}"
+    word = "FAILED" if any(r.status == "failed" for r in bad) else "NOT ANSWERED"
+    return f"{word}: {len(bad)} of {_cases(len(results))}"
+
+
+def _cases(n: int) -> str:
+    return f"{n} case{'' if n == 1 else 's'}"
+
+
+def check_lines(checked: Sequence[Checked], look: Look) -> list[Line]:
+    """Verdict first, then a line per case, and what each one that failed is instead."""
+    results = all_results(checked)
+    style = "good" if exit_code(results) == 0 else "bad"
+    lines: list[Line] = [plain(headline(checked), style)]
+    width = max(len(MARK[r.status][0]) for r in results)
+    for file in checked:
+        lines += [plain(""), plain(file.file, "bold")]
+        for result in file.results:
+            mark, color = MARK[result.status]
+            first, *more = wrapped(f"{result.case.name}", Look(width=look.width - width - 4))
+            lines += [((f"  {mark.ljust(width)}  ", color), *first), *(((" " * width, ""), *m) for m in more)]
+            for text in details(result):
+                indent = " " * (width + 6)
+                lines += [
+                    ((indent, ""), *line) for line in wrapped(text, Look(width=look.width - len(indent)))
+                ]
+    return lines
+
+
+def details(result: Result) -> list[str]:
+    """What is wrong with a case, a sentence each."""
+    if result.error is not None:
+        hint = f" ({result.error.hint})" if result.error.hint else ""
+        return [f"{result.error.message}{hint}"]
+    return [f"{o.expectation.text}: {_is(o)}" for o in result.outcomes if o.status != "passed"]
+
+
+def _is(outcome: Outcome) -> str:
+    text = outcome.actual
+    return text if text.startswith(("it ", "not known", "no ")) else f"it is {text}"
+
+
+def github_lines(checked: Sequence[Checked]) -> str:
+    """Workflow commands: an annotation for each case that did not pass, and the headline.
+
+    Source: GitHub, "Workflow commands for GitHub Actions": `::error file=,line=,title=::message`, where % and line
+    ends are escaped, in properties : and , as well.
+    """
+    lines = []
+    for file in checked:
+        for result in file.results:
+            if result.status != "passed":
+                title = _property(f"budget: {result.case.name}")
+                message = _data("\n".join(details(result)))
+                lines.append(
+                    f"::error file={_property(file.file)},line={file.line(result)},title={title}::{message}"
+                )
+    return "\n".join([*lines, headline(checked)])
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def check_markdown(checked: Sequence[Checked]) -> str:
+    """A table per file, for a job summary."""
+    from budget.render.markdown import code, escape, markdown_table
+
+    lines = [f"### {headline(checked)}"]
+    for file in checked:
+        rows = []
+        for result in file.results:
+            conditions = [_condition(o) for o in result.outcomes] or details(result)
+            rows.append([MARK[result.status][0], result.case.name, "; ".join(conditions)])
+        lines += ["", code(file.file), "", *markdown_table(["", "case", "expected"], rows, left=(0, 1, 2))]
+    lines += ["", escape(f"budget, by the arithmetic of llama.cpp {ENGINE['validated_commit']}")]
+    return "\n".join(lines)
+
+
+def _condition(outcome: Outcome) -> str:
+    return f"{outcome.expectation.text}: {_is(outcome)}"
+
+
+def junit_xml(checked: Sequence[Checked]) -> str:
+    """JUnit's XML: a suite per file, a test case per case."""
+    from xml.etree import ElementTree as ET
+
+    root = ET.Element("testsuites", name="budget")
+    for file in checked:
+        statuses = [r.status for r in file.results]
+        suite = ET.SubElement(
+            root,
+            "testsuite",
+            name=_xml(file.file),
+            tests=str(len(statuses)),
+            failures=str(statuses.count("failed")),
+            errors=str(statuses.count("error") + statuses.count("unknown")),
+            skipped="0",
+            time="0",
+        )
+        for result in file.results:
+            case = ET.SubElement(
+                suite, "testcase", classname=_xml(file.file), name=_xml(result.case.name),
+                file=_xml(file.file), line=str(file.line(result)), time="0",
+            )  # fmt: skip
+            if result.status != "passed":
+                tag = "failure" if result.status == "failed" else "error"
+                texts = [_xml(text) for text in details(result)]
+                ET.SubElement(case, tag, message=texts[0], type=result.status).text = "\n".join(texts)
+    ET.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}'
+
+
+def _xml(text: str) -> str:
+    """`text` without the characters that XML 1.0 does not have."""
+    return "".join(c if c in "\t\n\r" or (c >= " " and c not in "\ufffe\uffff") else "?" for c in text)
+
+
+def check_object(checked: Sequence[Checked]) -> dict[str, Any]:
+    """`budget/check/v1`."""
+    return {
+        "schema": "budget/check/v1",
+        "engine": ENGINE,
+        "passed": all(r.status == "passed" for r in all_results(checked)),
+        "exit_code": int(exit_code(all_results(checked))),
+        "gates": [
+            {"file": file.file, "cases": [_case_object(file, result) for result in file.results]}
+            for file in checked
+        ],
+    }
+
+
+def _case_object(file: Checked, result: Result) -> dict[str, Any]:
+    case, error = result.case, result.error
+    return {
+        "name": case.name,
+        "line": file.line(result),
+        "model": case.model,
+        "machine": case.machine.name,
+        "settings": case.settings,
+        "status": result.status,
+        "verdict": None if result.plan is None else result.plan.verdict,
+        "expectations": [
+            {"text": o.expectation.text, "status": o.status, "actual": o.actual} for o in result.outcomes
+        ],
+        "error": None
+        if error is None
+        else {"message": error.message, "hint": error.hint, "exit_code": int(error.exit_code)},
+        "max_ctx": result.max_ctx,
+        "devices": [] if result.plan is None else [device_object(d) for d in result.plan.devices],
+    }
+
+
+def check_rows(checked: Sequence[Checked]) -> tuple[list[str], list[list[object]]]:
+    """A row per expectation, for CSV."""
+    rows: list[list[object]] = []
+    for file in checked:
+        for result in file.results:
+            first: list[object] = [file.file, file.line(result), result.case.name]
+            if result.error is not None:
+                rows.append([*first, None, "error", result.error.message])
+            rows += [[*first, o.expectation.text, o.status, o.actual] for o in result.outcomes]
+    return ["file", "line", "case", "expectation", "status", "actual"], rows
