@@ -1,0 +1,157 @@
+"""`budget diff`: two answers side by side."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Annotated, Any
+
+from budget.cli.options import JsonOption, Question, QuietOption, question
+from budget.cli.output import FormatOption, chosen, show, write, write_json
+from budget.cli.parameters import Option
+from budget.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from budget.planning.compare import Side
+
+_TOOLS = ("llama-server", "llama-cli", "llama")
+
+
+@question()
+def command(
+    asked: Question,
+    json: JsonOption = False,
+    format: FormatOption = None,
+    quiet: QuietOption = False,
+    a: Annotated[
+        str | None,
+        Option(
+            "--a",
+            metavar="FLAGS",
+            show_default=False,
+            help="llama.cpp's flags of the first: --a '-ctk f16'; or a whole llama-server line.",
+        ),
+    ] = None,
+    b: Annotated[
+        str | None,
+        Option("--b", metavar="FLAGS", show_default=False, help="The same of the second: --b '-ctk q8_0'."),
+    ] = None,
+) -> int:
+    """Two models, or one model with two sets of flags (--a, --b), part by part.
+
+    MODEL may also be what `budget fit --json` wrote before, a file that ends in .json.
+    """
+    from budget.planning.compare import compare
+
+    form = chosen(format, json)
+    first, second = _specs(asked, a, b)
+    found = compare(_side(asked, first, a), _side(asked, second, b))
+    if quiet:
+        return int(ExitCode.OK)
+    from budget.render import diff as screens
+
+    if form == "json":
+        write_json(screens.diff_object(found))
+    elif form == "csv":
+        from budget.render.csv import to_csv
+
+        write(to_csv(*screens.diff_rows(found)))
+    elif form == "markdown":
+        write(screens.diff_markdown(found))
+    else:
+        show(form, lambda what: screens.diff_lines(found, what))
+    return int(ExitCode.OK)
+
+
+def _specs(asked: Question, a: str | None, b: str | None) -> tuple[str | None, str | None]:
+    """The two models; None where the line of that side names it.
+
+    Raises:
+        UsageError: not two things to compare.
+    """
+    given = list(asked.values.get("models") or ())
+    hint = "budget diff A.gguf B.gguf, or budget diff MODEL --a '-c 8k' --b '-c 32k'"
+    if len(given) > 2:
+        raise UsageError(f"{len(given)} models; diff compares two", hint=hint)
+    if len(given) == 2:
+        return given[0], given[1]
+    if a is None and b is None:
+        raise UsageError("nothing to compare with", hint=hint)
+    if given:
+        return given[0], given[0]
+    return None, None
+
+
+def _side(asked: Question, spec: str | None, flags: str | None) -> Side:
+    """One side: a plan made now, or an answer that was kept."""
+    from budget.planning.compare import Side
+
+    words = shlex.split(flags or "")
+    if spec is not None and spec.endswith(".json"):
+        if words:
+            raise UsageError(f"{spec} is an answer already", hint="flags go with a model")
+        return Side(name=spec, answer=_kept(spec))
+    from budget.planning.fit import max_context, plan
+    from budget.render.json import fit_object
+
+    mine = _with(asked, spec, words)
+    spec = mine.specs()[0]
+    loaded = mine.load(spec)
+    request = mine.request(loaded.model)
+    answer = plan(request)
+    data = fit_object(
+        answer,
+        path=loaded.source.location,
+        file_bytes=loaded.source.file_bytes,
+        max_ctx=None if answer.reasons else max_context(request),
+        suggestions=[],
+    )
+    name = flags or spec if _is_line(words) else " ".join([spec, *words])
+    return Side(name=name, answer=data)
+
+
+def _is_line(words: list[str]) -> bool:
+    """Whether these are a whole llama.cpp command line."""
+    return bool(words) and words[0].replace("\\", "/").rpartition("/")[2] in _TOOLS
+
+
+def _with(asked: Question, spec: str | None, words: list[str]) -> Question:
+    """The question of one side: what both share, and its own flags."""
+    own = list(asked.values.get("settings_args") or ())
+    line = list(asked.line)
+    if _is_line(words):
+        line = words
+    elif line:
+        line += words
+    else:
+        own += words
+    models = [] if spec is None else [spec]
+    return Question(values={**asked.values, "models": models, "settings_args": own}, line=line)
+
+
+def _kept(path: str) -> dict[str, Any]:
+    """An answer of `budget fit --json`.
+
+    Raises:
+        UsageError: the file cannot be read, or holds something else.
+    """
+    import json
+    from pathlib import Path
+
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        reason = e.strerror if isinstance(e, OSError) else "it is not JSON"
+        raise UsageError(f"{path}: {reason}", hint="budget fit MODEL --json > FILE writes one") from e
+    if not isinstance(data, dict) or data.get("schema") != "budget/fit/v1":
+        raise UsageError(f"{path} is no answer of budget fit --json", hint="its schema is budget/fit/v1")
+    _whole(path, data)
+    return data
+
+
+def _whole(path: str, data: dict[str, Any]) -> None:
+    """Refuse an answer that lacks what is compared."""
+    devices = data.get("devices")
+    tables = (data.get("model"), data.get("settings"), data.get("budget"))
+    sound = isinstance(devices, list) and all(isinstance(d, dict) and "name" in d for d in devices)
+    if not sound or not all(isinstance(t, dict) for t in tables) or "verdict" not in data:
+        raise UsageError(f"{path} lacks parts of budget/fit/v1", hint="budget fit MODEL --json writes it")
