@@ -20,6 +20,8 @@ COMMANDS: dict[str, str] = {
     "place": "Which layer and which tensor goes on which device.",
     "advise": "Settings that fit and use the machine best, as a llama-server line to paste.",
     "sweep": "Memory against context, K/V type, layers or slots: a table and a plot.",
+    "diff": "Two models, or one model with two sets of flags, part by part.",
+    "check": "Gate CI: models x machines x settings that must meet expectations.",
     "inspect": "What the header says: layers, heads, windows, experts, sizes.",
     "devices": "The memory devices here, and where each number comes from.",
     "hardware": "The catalogue of cards and machines, and which of them run a model.",
