@@ -134,3 +134,33 @@ def test_json_is_what_its_schema_says(run, tmp_path, name, arguments):
     data = json.loads(out)
     assert (data["schema"], err) == (f"budget/{name}/v1", "")
     assert SCHEMAS[name].model_validate(data).model_dump(by_alias=True, exclude_unset=True) == data
+
+
+SMALL = (SAMPLE, "--gpu", "12GiB", "--ram", "64GiB", "-ngl", "99")
+
+
+def test_a_context_chosen_to_use_part_of_the_budget(run):
+    all_of_it = int(run("max-ctx", *SMALL)[1])
+    most = int(run("max-ctx", *SMALL, "--utilization", "80%")[1])
+    aligned = int(run("max-ctx", *SMALL, "--utilization", "0.8", "--align", "4k")[1])
+    assert aligned <= most < all_of_it
+    assert aligned % 4096 == 0
+    assert most - aligned < 4096
+
+
+def test_a_floor_is_kept_where_it_fits_and_refused_where_it_does_not(run):
+    assert run("max-ctx", *SMALL, "--utilization", "0.1", "--floor", "8k")[:2] == (0, "8192\n")
+    code, out, err = run("max-ctx", *SMALL, "--floor", "128k")
+    assert (code, out, "no context fits" in err) == (3, "", True)
+
+
+def test_the_window_names_its_limit(run):
+    _, out, _ = run("max-ctx", *SMALL, "--json", "--max-resident", "8GiB", "--host-cold", "4GiB")
+    answer = json.loads(out)
+    window = answer["capacity"]
+    assert SCHEMAS["max-ctx"].model_validate(answer).model_dump(by_alias=True) == answer
+    assert (answer["bound_by"], window["reason"], window["clamped"]) == ("hardware", "max_resident", True)
+    assert window["n_ctx"] == window["n_ctx_hot"] == answer["max_ctx"]
+    assert window["n_ctx_planner"] == window["n_ctx_hot"] + window["n_ctx_cold"]
+    # 32 layers, 8 K/V heads of 128, f16 for K and for V
+    assert window["n_ctx_cold"] == (4 << 30) // (32 * 8 * 128 * 2 * 2)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from budget.cli.options import JsonOption, Question, QuietOption, question
+from budget.cli.options import JsonOption, Question, QuietOption, count, question, reserve_of
 from budget.cli.parameters import Option
 from budget.errors import ExitCode
 
 if TYPE_CHECKING:
+    from budget.model.facts import Model
     from budget.planning.fit import Request
 
 
@@ -25,6 +26,28 @@ def command(
     beyond_trained: Annotated[
         bool, Option("--beyond-trained", help="Look further than the context the model was trained with.")
     ] = False,
+    utilization: Annotated[
+        str | None,
+        Option(
+            "--utilization",
+            metavar="SHARE",
+            show_default=False,
+            help="Fill only this share of the budget, such as 0.85.",
+        ),
+    ] = None,
+    align: Annotated[
+        str | None,
+        Option("--align", metavar="N", show_default=False, help="Round down to multiples of this."),
+    ] = None,
+    floor: Annotated[
+        str | None,
+        Option(
+            "--floor",
+            metavar="N",
+            show_default=False,
+            help="At least this, beyond --utilization where the budget holds it; exit 3 where it does not.",
+        ),
+    ] = None,
 ) -> int:
     """The largest total context (-c) that fits, as one integer. Exit 3 and no output if not even one step fits."""
     from budget.planning.fit import N_CTX_UNKNOWN, max_context, plan, with_context
@@ -32,9 +55,12 @@ def command(
 
     loaded = asked.load(asked.specs()[0])
     request = asked.request(loaded.model)
-    n_ctx = max_context(request, limit=N_CTX_UNKNOWN if beyond_trained else None)
+    if utilization or align or floor:
+        n_ctx = _chosen(request, utilization, align, floor)
+    else:
+        n_ctx = max_context(request, limit=N_CTX_UNKNOWN if beyond_trained else None)
     if n_ctx is None:
-        smallest = plan(with_context(request, 1))
+        smallest = plan(with_context(request, count("--floor", floor) or 1))
         if not quiet:
             from budget.render.plain import shortfall_lines
 
@@ -46,8 +72,10 @@ def command(
         sys.stderr.write(_explanation(request, n_ctx) + "\n")
     params = resolve(with_context(request, n_ctx).settings, loaded.model)
     if json:
+        from budget.planning.ceiling import ceiling_of
         from budget.render.json import dumps
 
+        ceiling = ceiling_of(request)
         sys.stdout.write(
             dumps(
                 {
@@ -57,6 +85,9 @@ def command(
                     "n_seq_max": params.n_seq_max,
                     "kv_unified": params.kv_unified,
                     "n_ctx_train": loaded.model.n_ctx_train,
+                    "bound_by": ceiling.bound_by,
+                    "limits": dict(ceiling.limits),
+                    "capacity": _capacity(asked, loaded.model),
                 }
             )
             + "\n"
@@ -64,6 +95,31 @@ def command(
     else:
         sys.stdout.write(f"{params.n_ctx_seq if per_slot else n_ctx}\n")
     return int(ExitCode.OK)
+
+
+def _chosen(request: Request, share: str | None, align: str | None, floor: str | None) -> int | None:
+    """A context that uses memory well; None where not even the floor fits."""
+    from budget.planning.ceiling import auto_context
+    from budget.planning.ceiling import utilization as parse_share
+
+    answer = auto_context(
+        request,
+        share=parse_share(share or "1"),
+        align=count("--align", align or "256") or 0,
+        floor=count("--floor", floor or "0") or 0,
+    )
+    return answer.n_ctx if answer.fits else None
+
+
+def _capacity(asked: Question, model: Model) -> dict[str, Any]:
+    """The window under the policy, for JSON."""
+    from dataclasses import asdict
+
+    from budget.planning.capacity import capacity_of
+    from budget.planning.policy import Policy
+
+    policy = asked.config.policy if asked.config else Policy(reserve=reserve_of(asked.values))
+    return asdict(capacity_of(asked.request(model, with_policy=False), policy))
 
 
 def _explanation(request: Request, n_ctx: int) -> str:

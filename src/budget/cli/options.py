@@ -6,11 +6,11 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from budget.cli.parameters import Argument, Option, Parameter, own_parameters, shared
 from budget.errors import UsageError
+from budget.record import record
 from budget.units import parse_count, parse_size
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Accounting = Literal["real", "fit"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(slots=False)
 class Loaded:
     """A model that was read, and where from."""
 
@@ -37,7 +37,7 @@ class Loaded:
     source: SourceInfo
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(slots=False)
 class Question:
     """Everything that the shared options say, resolved only as far as a command needs it."""
 
@@ -191,7 +191,9 @@ class Question:
 
         return open_model(spec, use_cache=self.use_cache)[0]
 
-    def request(self, model: Model, *, probe: bool = True, count_residents: bool = True) -> Request:
+    def request(
+        self, model: Model, *, probe: bool = True, count_residents: bool = True, with_policy: bool = True
+    ) -> Request:
         """The question in the planner's words; without `probe`, on no machine yet."""
         from budget.machine.device import Host, Machine
         from budget.planning.budget import resolve_budget
@@ -223,7 +225,8 @@ class Question:
             return request
         from budget.cli.policy import counted, under_policy
 
-        request = under_policy(request, config)
+        if with_policy:
+            request = under_policy(request, config)
         return (
             counted(request, self.residents, without=self.values.get("replace") or [])
             if count_residents

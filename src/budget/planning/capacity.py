@@ -194,7 +194,7 @@ def _sentence(
         case None:
             return f"{effective:,} tokens take {needs} of {usable}"
         case "max_resident":
-            return f"{wanted}: {needs}, more than models may hold here (max_resident)"
+            return f"{wanted}; models may hold {usable} here (max_resident), which is {effective:,} tokens"
         case "reserve":
             return "the device has less free than is to be left free (reserve)"
         case "weights":

@@ -144,6 +144,37 @@ class Fit(Object):
     notes: list[str]
 
 
+class WindowFacts(Object):
+    """The window that can be served under the policy; every context is in tokens."""
+
+    n_ctx_model: int | None
+    """Trained context."""
+    n_ctx_requested: int | None
+    """null asks for all there is."""
+    n_ctx_memory: int | None
+    """What memory holds."""
+    n_ctx: int
+    """What can be served."""
+    n_ctx_hot: int
+    """Tokens in the cache."""
+    n_ctx_cold: int
+    """Tokens whose K/V fit in the RAM set aside for it."""
+    n_ctx_planner: int
+    """Hot and cold together, inside the other limits."""
+    usable_bytes: int | None
+    required_bytes: NonNegativeInt
+    clamped: bool
+    reason: (
+        Literal[
+            "max_resident", "reserve", "memory", "model_limit", "weights", "min_hot_context", "kv_unknown"
+        ]
+        | None
+    )
+    """Stable code of what bound it; null where nothing did."""
+    sentence: str
+    verdict: Verdict
+
+
 class MaxCtx(Object):
     """`budget max-ctx --json`."""
 
@@ -154,6 +185,11 @@ class MaxCtx(Object):
     n_seq_max: int
     kv_unified: bool
     n_ctx_train: int
+    bound_by: Literal["model", "requested", "runtime", "hardware", "none"]
+    """The limit that binds."""
+    limits: dict[str, int | None]
+    """Every limit by name, tokens; null where it is not given or not known."""
+    capacity: WindowFacts
 
 
 class TypeRow(Object):
