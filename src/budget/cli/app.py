@@ -11,6 +11,7 @@ from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
 from budget import __version__
+from budget.cli.help import GroupedCommand, examples
 from budget.cli.typer_parameters import callback
 from budget.errors import BudgetError
 
@@ -47,9 +48,11 @@ class _LazyGroup(TyperGroup):
         function = import_module(f"budget.cli.{cmd_name.replace('-', '_')}").command
         info = CommandInfo(
             name=cmd_name,
+            cls=GroupedCommand,
             callback=callback(function),
             help=function.__doc__,
             short_help=COMMANDS[cmd_name],
+            epilog=f"Examples:\n{lines}" if (lines := examples(cmd_name)) else None,
             context_settings={"help_option_names": ["-h", "--help"]},
         )
         return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)

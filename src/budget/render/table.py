@@ -10,13 +10,15 @@ from budget.planning.parts import Row, binding, rows_of, unlimited
 from budget.planning.sources import sources_of
 from budget.render.bars import NAMES, bars, gib
 from budget.render.lines import Line, Look, plain, text_table, to_text, wrapped
-from budget.render.plain import shortfall_lines
+from budget.render.plain import shortfall_lines, wrap
 from budget.units import format_count, format_size
 
 VERDICT = {"fits": "FITS", "does_not_fit": "DOES NOT FIT", "unknown": "UNKNOWN"}
 VERDICT_STYLE = {"fits": "good", "does_not_fit": "bad", "unknown": "warn"}
 _ALWAYS = ("weights", "kv", "compute", "overhead")
 """Parts that have a column even where nothing takes it."""
+_MAX_FLAG = 36
+"""Columns of what to type; longer flags have a line of their own."""
 _VISIBLE_BYTES = 5 << 20
 """A part smaller than this on every device rounds to nothing in GiB and gets no column of its own."""
 
@@ -144,10 +146,22 @@ def _what_fits(answer: Plan, max_ctx: int | None, look: Look) -> list[Line]:
 
 
 def _what_to_do(suggestions: Sequence[Mapping[str, Any]], look: Look) -> list[Line]:
-    lines: list[Line] = []
+    """One change a line: what to type, what it gains, what it costs."""
+    if not suggestions:
+        return []
+    enough = any(s["fits"] for s in suggestions)
+    width = min(_MAX_FLAG, max(len(s["flag"]) for s in suggestions))
+    lines: list[Line] = [plain("")]
+    lines.append(plain("Any of these makes it fit:" if enough else "Not enough alone, but it helps:", "bold"))
     for suggestion in suggestions:
-        text = suggestion.get("text") or suggestion.get("command") or ""
-        lines += wrapped(f"Try: {text}", look)
+        gain = f"{format_size(suggestion['gained_bytes'])} less on {suggestion['device']}"
+        first, *more = wrap(f"{gain}; costs {suggestion['cost']}", max(30, look.width - width - 4))
+        flag = suggestion["flag"]
+        head: Line = ((f"  {flag.ljust(width)}  ", "good" if suggestion["fits"] else ""),)
+        lines += (
+            [(*head, (first, ""))] if len(flag) <= width else [head, plain(f"{' ' * (width + 4)}{first}")]
+        )
+        lines += [plain(f"{' ' * (width + 4)}{text}") for text in more]
     return lines
 
 
