@@ -1,0 +1,92 @@
+"""`budget advise`, what `max-ctx` explains, and what `fit` suggests, through the command."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shlex
+from unittest import mock
+
+import pytest
+
+from budget.schema import SCHEMAS
+
+CARD = ("--gpu", "8GiB", "--ram", "64GiB")
+
+
+def run(*arguments):
+    """Exit code, stdout and stderr of the command, in this process."""
+    from budget.cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch("sys.argv", ["budget", *arguments]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as e,
+    ):
+        main()
+    return e.value.code, out.getvalue(), err.getvalue()
+
+
+def test_the_line_stands_alone_and_fits_when_it_is_pasted():
+    code, text, _ = run("advise", "sample:qwen3-30b-a3b", *CARD, "-c", "16k", "--line")
+    line = shlex.split(text)
+    assert (code, text.count("\n"), line[:3]) == (0, 1, ["llama-server", "-m", "sample:qwen3-30b-a3b"])
+    code, text, _ = run("fit", *CARD, "--json", "--", *line)
+    assert (code, json.loads(text)["settings"]["n_ctx"]) == (0, 16384)
+
+
+@pytest.mark.parametrize("extra", [(), ("-ngl", "99", "-c", "131072", "-ctk", "f16", "-ot", "x=CPU")])
+def test_the_object_is_what_its_schema_says(extra):
+    _, text, _ = run("advise", "sample:llama-3.1-8b", "--gpu", "4GiB", "--ram", "64GiB", "--json", *extra)
+    data = json.loads(text)
+    SCHEMAS["advise"].model_validate(data)
+    assert data["schema"] == "budget/advise/v1"
+    assert data["plan"]["schema"] == "budget/fit/v1"
+
+
+def test_bandwidths_rank_by_speed_and_are_shown_as_an_estimate():
+    rates = ("--bandwidth", "CUDA0=1008GB/s,ram=60GB/s")
+    _, text, _ = run("advise", "sample:llama-3.1-8b", *CARD, *rates)
+    assert "tokens/s" in text
+    assert "(estimate)" in text
+    _, text, _ = run("advise", "sample:llama-3.1-8b", *CARD)
+    assert "ranked by weight bytes on GPUs" in text
+    assert "tokens/s" not in text
+
+
+def test_where_nothing_fits_the_line_is_empty_and_stderr_says_why():
+    arguments = ("sample:llama-3.3-70b", "--gpu", "8GiB", "--ram", "8GiB")
+    code, text, err = run("advise", *arguments, "--line")
+    assert (code, text) == (3, "")
+    assert err.startswith("nothing fits:\nCUDA0: needs")
+    code, text, _ = run("advise", *arguments)
+    assert (code, text.splitlines()[0]) == (3, "NOTHING FITS: sample:llama-3.3-70b")
+
+
+def test_max_ctx_explains_on_stderr_what_binds():
+    code, text, err = run("max-ctx", "sample:llama-3.1-8b", *CARD, "--explain")
+    assert (code, text.strip().isdigit()) == (0, True)
+    assert err.startswith("CUDA0 binds: ")
+    _, text, err = run("max-ctx", "sample:llama-3.1-8b", "--gpu", "24GiB", "--ram", "64GiB", "--explain")
+    assert text == "131072\n"
+    assert "--beyond-trained" in err
+
+
+def test_max_ctx_looks_beyond_the_trained_context_only_when_asked():
+    arguments = ("max-ctx", "sample:llama-3.1-8b", "--gpu", "24GiB", "--ram", "64GiB")
+    assert run(*arguments)[1] == "131072\n"
+    assert int(run(*arguments, "--beyond-trained")[1]) > 131072
+
+
+def test_fit_suggests_what_is_enough():
+    code, text, _ = run("fit", "sample:qwen3-30b-a3b", *CARD, "-c", "16k", "--json")
+    suggestions = json.loads(text)["suggestions"]
+    assert code == 3
+    assert suggestions[0]["fits"]
+    flag = shlex.split(suggestions[0]["flag"])
+    assert run("fit", "sample:qwen3-30b-a3b", *CARD, "-c", "16k", "-q", *flag)[0] == 0
+    _, text, _ = run("fit", "sample:qwen3-30b-a3b", "--gpu", "24GiB", "--ram", "64GiB", "-c", "8k", "--json")
+    assert json.loads(text)["suggestions"] == []
