@@ -16,6 +16,7 @@ DIRECT = (
     "place",
     "advise",
     "sweep",
+    "diff",
     "inspect",
     "devices",
     "hardware",
@@ -88,12 +89,12 @@ def _from_parser(e: Exception) -> int:
         if type(e).__name__ == "Abort":
             return fail("interrupted", None, ExitCode.FAILED)
         raise e
-    ctx = getattr(e, "ctx", None)
-    command = getattr(ctx, "command_path", "budget") or "budget"
     if type(e).__name__ == "NoArgsIsHelpError":
         print(format_message())  # noqa: T201
         return int(ExitCode.USAGE)
-    return fail(format_message().rstrip("."), f"see {command} --help", ExitCode.USAGE)
+    from budget.cli.mistakes import explained
+
+    return fail(*explained(e), ExitCode.USAGE)
 
 
 def fail(message: str, hint: str | None, code: ExitCode) -> int:
