@@ -11,7 +11,6 @@ from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
 from budget import __version__
-from budget.cli.help import GroupedCommand, examples
 from budget.cli.typer_parameters import callback
 from budget.errors import BudgetError
 
@@ -45,6 +44,8 @@ class _LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
+        from budget.cli.help import GroupedCommand, examples
+
         function = import_module(f"budget.cli.{cmd_name.replace('-', '_')}").command
         info = CommandInfo(
             name=cmd_name,
