@@ -110,7 +110,8 @@ def test_windowed_layers_keep_the_window_and_a_micro_batch():
     [
         {}, {"params": "8B"}, {"params": "8B", "bpw": "4", "quant": "Q4_0"}, {"bpw": "4"},
         {"weights_bytes_text": "1", "params": "8B"}, {"weights_bytes_text": "x"},
-        {"weights_bytes_text": "1", "n_layer": 0}, {"weights_bytes_text": "1", "n_layer": 513}, {"weights_bytes_text": "1", "n_head_kv": -8},
+        {"weights_bytes_text": "1", "n_layer": 0}, {"weights_bytes_text": "1", "n_layer": 513},
+        {"weights_bytes_text": "1", "n_head_kv": -8},
         {"weights_bytes_text": "1", "n_layer": 4, "n_layer_kv": 5},
         {"weights_bytes_text": "1", "n_layer": 4, "n_swa": 512},
         {"weights_bytes_text": "1", "n_layer": 4, "n_swa": 512, "n_layer_swa": 5},
