@@ -222,12 +222,12 @@ def _cell(point: Point, device: str) -> str:
 
 
 def sweep_object(found: Sweep, *, path: str, file_bytes: int | None) -> dict[str, Any]:
-    """`budget/sweep/v1`."""
-    model = found.plans[0].request.model if found.plans else None
+    """`budget/sweep/v1`; there is at least one plan."""
+    model = found.plans[0].request.model
     return {
         "schema": "budget/sweep/v1",
         "engine": ENGINE,
-        "model": None if model is None else model_object(model, path=path, file_bytes=file_bytes),
+        "model": model_object(model, path=path, file_bytes=file_bytes),
         "axis": found.axis,
         "axes": {name: list(values) for name, values in found.axes.items()},
         "series": [{"settings": dict(s.values), "max_ctx": s.max_ctx} for s in found.series],

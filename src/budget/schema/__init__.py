@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from budget.schema import fleet, machine, plan
+from budget.schema import fleet, grid, machine, plan
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "fit": plan.Fit,
@@ -15,6 +15,9 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "place": plan.Place,
     "verify": plan.Verify,
     "advise": plan.Advise,
+    "sweep": grid.Sweep,
+    "diff": grid.Diff,
+    "check": grid.Check,
     "fleet": fleet.Fleet,
     "admission": fleet.Admission,
     "evict": fleet.Evict,
