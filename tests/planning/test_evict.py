@@ -96,3 +96,15 @@ def test_the_split_follows_what_is_unloaded():
     assert found is not None
     assert [r.name for r in found.residents] == ["right"]
     assert found.plan.usage == {"CUDA0": 2 * GiB, "CUDA1": 10 * GiB, "CPU": 0}
+
+
+def test_a_pool_shared_with_ram_is_freed_from_either_side():
+    from dataclasses import replace
+
+    rig = machine(16, ram_gib=16)
+    rig = replace(rig, devices=(replace(rig.devices[0], unified=True),))
+    asked = request(described(), rig, budget="ram=16GiB,vram=16GiB")
+    loaded = [resident("gpu", 6), resident("host", 5, device="CPU")]
+    found = evict(asked, loaded)
+    assert found is not None
+    assert found.plan.fits

@@ -45,6 +45,8 @@ def evict(
         return Eviction(residents=(), plan=answer)
     if answer.reasons:
         return None
+    if not plan(beside(request, residents, live=live, without=[r.name for r in candidates])).fits:
+        return None
     for names in _sets(request, answer, candidates, live):
         answer = plan(beside(request, residents, live=live, without=names))
         if answer.fits:
@@ -57,7 +59,8 @@ def _sets(
     request: Request, answer: Plan, candidates: Sequence[Resident], live: Live | None
 ) -> Iterator[tuple[str, ...]]:
     """Sets worth a plan, best first."""
-    if not _split_moves(answer):
+    shared = any(d.unified for d in answer.layout.devices)  # one pool with RAM: a claim on either side counts
+    if not shared and not _split_moves(answer):
         best = smallest_set(_deficits(answer), [_gain(request, r, live) for r in candidates])
         if best is not None:
             yield tuple(candidates[i].name for i in best)
