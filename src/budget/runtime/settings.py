@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from budget.errors import UsageError
 from budget.gguf.types import BY_NAME, GGMLType
 from budget.model.facts import Model
+from budget.record import record
 from budget.units import round_up
 
 Tool = Literal["llama-server", "llama-cli"]
@@ -33,7 +33,7 @@ _HAS_ENCODER = frozenset({"t5", "t5encoder", "eagle3", "dflash"})
 """llama-model.cpp, `llama_model_has_encoder`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Settings:
     """llama.cpp's parameters that change memory, with llama-server's defaults.
 
@@ -131,7 +131,7 @@ class Settings:
     """Scalar metadata replaced by `--override-kv`: (key, `type:value`)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContextParams:
     """Settings resolved against a model, as llama.cpp's context holds them."""
 
@@ -235,12 +235,17 @@ def _n_ctx(settings: Settings, model: Model, n_parallel: int) -> int:
 
 
 def _flash_attn(settings: Settings, model: Model) -> FlashAttn:
-    """The parameter after llama_init_from_model, which still may be `auto`."""
+    """The parameter after llama_init_from_model, which still may be `auto`.
+
+    A quantised V cache turns it on without asking whether the devices run it: then the CPU does.
+    """
     if model.flash_attn_forced_off:
         return "off"
     if settings.split_mode == "tensor" and settings.flash_attn == "off":
         raise UsageError("-sm tensor needs flash attention, and it is off", hint="leave -fa off away")
-    if settings.flash_attn == "auto" and settings.split_mode == "tensor":
+    if settings.flash_attn == "auto" and (
+        settings.split_mode == "tensor" or BY_NAME[settings.type_v].quantized
+    ):
         return "on"
     return settings.flash_attn
 

@@ -5,12 +5,11 @@ Source: ggml-backend.cpp, `ggml_backend_sched_split_graph`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from budget.errors import UnknownAnswerError
 from budget.memory.compute.fusion import Deps, alloc_deps
 from budget.memory.compute.profiles import OFFLOAD_MIN_BATCH, Backend
-from budget.memory.compute.tensor import VIEW_OPS, Tensor
+from budget.memory.compute.tensor import VIEW_OPS, Tensor, strides
+from budget.record import record
 
 MAX_SRC = 10
 """ggml.h, GGML_MAX_SRC: a dependency node keeps at most this many tensors alive."""
@@ -20,7 +19,7 @@ _NOT_BY_WEIGHT = frozenset({"ROPE", "FLASH_ATTN_EXT"})
 """Operations whose weights are too small to decide where they run."""
 
 
-@dataclass(slots=True)
+@record(frozen=False, kw_only=False)
 class Split:
     """A run of nodes on one backend."""
 
@@ -30,7 +29,7 @@ class Split:
     inputs: list[Tensor]
 
 
-@dataclass(slots=True)
+@record(frozen=False, kw_only=False)
 class Schedule:
     """A split graph, ready for the allocator."""
 
@@ -291,7 +290,8 @@ class Scheduler:
 
 def _copy(t: Tensor, backend: int, *, pipeline: bool) -> Tensor:
     copy = Tensor("NONE", t.type, t.ne, [], t.name)
-    copy.nb = t.nb
+    # the copy of a view without gaps is as good a place for a result as any other tensor
+    copy.nb = None if t.nb == strides(copy) else t.nb
     copy.backend = backend
     copy.is_input = copy.is_output = pipeline
     return copy
