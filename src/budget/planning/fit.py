@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from budget.machine.device import Device, Machine
@@ -15,6 +14,7 @@ from budget.model.facts import Model
 from budget.planning.budget import UNLIMITED, Budget, Cap
 from budget.planning.search import largest
 from budget.planning.usage import Shortfall, Usage, check
+from budget.record import field, record, replace
 from budget.runtime.settings import N_CTX_PADDING, Settings, resolve
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ N_CTX_UNKNOWN = 1 << 31
 """Where no trained context is known (a described model), cells: llama.cpp counts them in 32 bits."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Request:
     """One question: this model with these settings on this machine within this budget."""
 
@@ -56,7 +56,7 @@ class Request:
     (`budget.memory.extras.read_companions`)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DevicePlan:
     """One device's side of the plan."""
 
@@ -93,7 +93,7 @@ class DevicePlan:
         return None if cap is None else cap - self.required_bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Plan:
     """The answer to a request; everything shown comes from it."""
 
@@ -136,7 +136,7 @@ def plan(request: Request, *, placement: Placement | None = None, want_live: boo
         _device_plan(request, layout, name, device, extras)
         for name, device in _plan_devices(request, layout, extras)
     )
-    failures, unknown = _judge(request, devices)
+    failures, unknown = _judge(request, layout, devices)
     reasons = (*_unknown_model(request, layout), *unread, *unknown)
     verdict: Verdict = "does_not_fit" if failures else "unknown" if reasons else "fits"
     return Plan(
@@ -225,10 +225,15 @@ def _overhead(request: Request, layout: Layout, device: Device | None) -> int:
     return overhead_bytes(device, layout, request.model)
 
 
-def _judge(request: Request, devices: tuple[DevicePlan, ...]) -> tuple[tuple[Shortfall, ...], list[str]]:
+def _judge(
+    request: Request, layout: Layout, devices: tuple[DevicePlan, ...]
+) -> tuple[tuple[Shortfall, ...], list[str]]:
     """Every device that falls short, and what is not known."""
     required = {d.name: d.required_bytes for d in devices}
     failures = check(request.budget, required, request.used, reclaim=request.reclaim)
+    shared = _pool(request, layout, devices)
+    if shared is not None and shared.short_bytes > 0:
+        failures = (*failures, shared)
     unknown = [f"memory of {d.name} is not known" for d in devices if d.fits is None and d.required_bytes]
     return failures, unknown
 
@@ -258,7 +263,26 @@ def headroom_bytes(answer: Plan) -> int:
         pool = max(pool - sum(request.used.values()) + sum(request.reclaim.values()), 0)
         return pool - sum(d.required_bytes for d in answer.devices)
     rooms = [d.headroom_bytes for d in answer.devices if d.headroom_bytes is not None]
+    shared = _pool(request, answer.layout, answer.devices)
+    if shared is not None:
+        rooms.append(-shared.short_bytes)
     return min(rooms) if rooms else 0
+
+
+def _pool(request: Request, layout: Layout, devices: tuple[DevicePlan, ...]) -> Shortfall | None:
+    """RAM and the devices that share it, as one; None where none does."""
+    if not any(d.unified for d in request.machine.devices):
+        return None
+    from budget.planning.unified import pool_shortfall
+
+    required = {d.name: d.required_bytes for d in devices}
+    reserves = {d.name: d.reserve_bytes for d in devices}
+    mapped = [b.weights_bytes for b in layout.buffers if b.name.endswith("_Mapped")]
+    once = max([sum(t.nbytes for t in request.model.tensors), *mapped])
+    return pool_shortfall(
+        request.machine, request.budget, required, reserves, request.used, request.reclaim,
+        twice_bytes=max(sum(mapped) - once, 0),
+    )  # fmt: skip
 
 
 def with_context(request: Request, n_ctx: int) -> Request:
