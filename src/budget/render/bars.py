@@ -42,14 +42,17 @@ def bars(rows: Sequence[Row], look: Look) -> list[Line]:
     width = look.width - names - max(map(len, words)) - max(len(text) for text, _ in marks) - 6
     width = max(10, min(width, _MAX_CELLS))
     lines: list[Line] = []
+    drawn: set[str] = set()
     for row, text, mark in zip(rows, words, marks, strict=True):
-        spans = _bar(row, width, look)
+        kinds = _kinds(row, width)
+        drawn.update(kinds)
+        spans = _bar(row, kinds, width, look)
         lines.append(((f"{row.name.ljust(names)}  ", "bold"), *spans, (f"  {text}  ", ""), mark))
-    return [*lines, *_legend(rows, names, look)]
+    return [*lines, *_legend(rows, drawn, names, look)]
 
 
 def _mark(row: Row) -> Span:
-    if row.fits is None and not row.required_bytes:
+    if unlimited(row) or (row.fits is None and not row.required_bytes):
         return "", ""
     return {True: ("ok", "good"), False: ("SHORT", "bad"), None: ("?", "warn")}[row.fits]
 
@@ -66,19 +69,24 @@ def _numbers(row: Row, rows: Sequence[Row]) -> str:
     return (f"{text} GiB, {rest}").ljust(need + cap + 8 if caps else 0)
 
 
-def _bar(row: Row, width: int, look: Look) -> list[Span]:
-    cap = row.available if isinstance(row.available, int) else None
-    whole = max(row.required_bytes, cap or 0) or 1
-    cells: list[Span] = []
+def _kinds(row: Row, width: int) -> list[str]:
+    """The kind of each cell that something fills."""
+    kinds: list[str] = []
     seen = 0
     for kind in KINDS:
         seen += row.parts[kind]
-        cells += [_cell(kind, look)] * (_column(seen, whole, width) - len(cells))
+        kinds += [kind] * (_column(seen, _scale(row) or 1, width) - len(kinds))
+    return kinds
+
+
+def _bar(row: Row, kinds: Sequence[str], width: int, look: Look) -> list[Span]:
+    cap = row.available if isinstance(row.available, int) else None
+    cells = [_cell(kind, look) for kind in kinds]
     if cap is None or not row.required_bytes > cap:
         free = "·" if look.unicode else "."
         cells += [(free if cap is not None else " ", "dim")] * (width - len(cells))
     else:
-        at = min(_column(cap, whole, width), width - 1)
+        at = min(_column(cap, row.required_bytes, width), width - 1)
         # what is beyond the edge does not fit
         cells[at] = ("┃" if look.unicode else "|", "bad")
     return _merged(cells)
@@ -105,14 +113,10 @@ def _merged(cells: Sequence[Span]) -> list[Span]:
     return spans
 
 
-def _legend(rows: Sequence[Row], indent: int, look: Look) -> list[Line]:
-    """What each character or colour means: only the parts that take a hundredth of some bar."""
-    shown: list[str] = []
-    for kind in KINDS:
-        if any(row.parts[kind] * 100 >= max(_scale(row), 1) and row.parts[kind] for row in rows):
-            shown.append(kind)
+def _legend(rows: Sequence[Row], drawn: set[str], indent: int, look: Look) -> list[Line]:
+    """What each character or colour that was drawn means."""
     spans: list[Span] = [(" " * (indent + 2), "")]
-    for kind in shown:
+    for kind in (k for k in KINDS if k in drawn):
         cell, style = _cell(kind, look)
         spans += [(cell, style), (f" {NAMES[kind]}  ", "")]
     if any(isinstance(row.available, int) for row in rows):
