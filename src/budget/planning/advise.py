@@ -193,6 +193,8 @@ def _costs(asked: Plan, answer: Plan) -> tuple[str, ...]:
         costs.append("speed: the K/V cache is in RAM, so attention slows down as the context fills")
     if params.n_ubatch < wanted.n_ubatch:
         costs.append(f"speed: prompts go in batches of {params.n_ubatch} tokens instead of {wanted.n_ubatch}")
+    if asked.request.settings.repack and not answer.request.settings.repack:
+        costs.append("speed: weights in RAM are not repacked, so matrix products on the CPU are slower")
     if params.n_seq_max > 1 and params.n_seq_max != wanted.n_seq_max:
         costs.append(f"slots: {params.n_seq_max} instead of {wanted.n_seq_max}")
     return tuple(costs)

@@ -47,6 +47,19 @@ class Variants:
         if self.whole.fits:
             yield self.whole
             return
+        found = False
+        for answer in self._changed_plans():
+            found = True
+            yield answer
+        if not found and self.free("repack") and self.repacked:
+            yield from Variants(_changed(self.request, repack=False), self.explicit, self.ctx_min).plans()
+
+    @property
+    def repacked(self) -> bool:
+        """Whether some weights lie in RAM twice, as they are in the file and repacked."""
+        return any(b.name == "CPU_REPACK" for b in self.whole.layout.buffers)
+
+    def _changed_plans(self) -> Iterator[Plan]:
         if self.weights_fit:
             yield from self.all_on_gpus(self.request)
             if self.quantised is not None:

@@ -24,7 +24,7 @@ _KEEP = frozenset({"n_ctx", "n_gpu_layers"})
 
 def command_of(choice: Choice, model: str) -> list[str]:
     """The line that loads `model` as planned, as arguments."""
-    return to_command_line(choice.plan.request.settings, model=model, keep=_KEEP)
+    return to_command_line(choice.plan.request.settings, model=model, keep=frozenset({"n_ctx"}))
 
 
 def command_text(choice: Choice, model: str) -> str:
@@ -54,14 +54,18 @@ def _said(choice: Choice, look: Look) -> list[Line]:
     """What a choice is and what it costs."""
     params = choice.plan.layout.params
     what = (
-        f"Context {format_count(params.n_ctx)}, K/V {params.type_k.name}/{params.type_v.name}, "
-        f"{format_size(gpu_weight_bytes(choice.plan.layout))} of weights on GPUs"
-        f"{_rate(choice.speed)}"
+        f"Context {format_count(params.n_ctx)}, K/V {params.type_k.name}/{params.type_v.name}"
+        f"{_on_gpus(choice)}{_rate(choice.speed)}"
     )
     lines = wrapped(what, look)
     for cost in choice.costs:
         lines += wrapped(f"Costs {cost}", look)
     return lines
+
+
+def _on_gpus(choice: Choice) -> str:
+    layout = choice.plan.layout
+    return f", {format_size(gpu_weight_bytes(layout))} of weights on GPUs" if layout.devices else ""
 
 
 def _rate(speed: Speed) -> str:
