@@ -13,7 +13,7 @@ _budget_llama='-c --ctx-size --kv-unified-per-slot -b --batch-size -ub --ubatch-
 
 _budget_is_command() {
     case $1 in
-        'fit'|'max-ctx'|'place'|'advise'|'sweep'|'inspect'|'devices'|'hardware'|'scan'|'cache'|'verify'|'request'|'config'|'schema') return 0 ;;
+        'fit'|'max-ctx'|'place'|'advise'|'sweep'|'diff'|'check'|'inspect'|'devices'|'hardware'|'scan'|'cache'|'verify'|'request'|'config'|'schema') return 0 ;;
     esac
     return 1
 }
@@ -22,10 +22,12 @@ _budget_options() {
     case $1 in
         '') echo "--version -h --help" ;;
         'fit') echo "--json --format -q --quiet -v --verbose --buffers --inventory --pods --for --admit --name --evict --emit --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
-        'max-ctx') echo "--json -q --quiet --per-slot --explain --beyond-trained --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
+        'max-ctx') echo "--json -q --quiet --per-slot --explain --beyond-trained --utilization --align --floor --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
         'place') echo "--json -q --quiet --compute --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
         'advise') echo "--json --format -q --quiet --line --ctx-min --prefer --bandwidth --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
         'sweep') echo "--json --format -q --quiet --ctx --kv --ctk --ctv --ngl --np --ub --svg --png --html --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
+        'diff') echo "--json --format -q --quiet --a --b --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
+        'check') echo "--init --json --format --junit --summary --no-cache -q --quiet -h --help" ;;
         'inspect') echo "--json -q --quiet --profile --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
         'devices') echo "--json -q --quiet -v --verbose --machine --gpu --ram --no-gpu --probe-with --rpc-from -h --help" ;;
         'hardware') echo "--fits --ctx --ram --json -q --quiet --tool --no-cache -h --help $_budget_llama" ;;
@@ -42,11 +44,12 @@ _budget_options() {
 _budget_value() {
     choices='' n_values=1
     case "$1 $2" in
-        *' --version'|*' -h'|*' --help'|*' --json'|*' -q'|*' --quiet'|*' -v'|*' --verbose'|*' --buffers'|*' --admit'|*' --evict'|*' --no-cache'|*' --no-gpu'|*' --swa-full'|*' -kvu'|*' --kv-unified'|*' -no-kvu'|*' --no-kv-unified'|*' -bs'|*' --backend-sampling'|*' -kvo'|*' --kv-offload'|*' -nkvo'|*' --no-kv-offload'|*' --repack'|*' -nr'|*' --no-repack'|*' --no-host'|*' --mmproj-auto'|*' --no-mmproj'|*' --no-mmproj-auto'|*' --mmproj-offload'|*' --no-mmproj-offload'|*' -cmoe'|*' --cpu-moe'|*' --op-offload'|*' --no-op-offload'|*' --embedding'|*' --embeddings'|*' --rerank'|*' --reranking'|*' -cmoed'|*' --spec-draft-cpu-moe'|*' --cpu-moe-draft'|*' --spec-default'|*' --per-slot'|*' --explain'|*' --beyond-trained'|*' --compute'|*' --line'|*' --profile'|*' --stores'|*' --no-stores') return 1 ;;
+        'check --format') kind=choices choices='table plain json markdown csv github junit' ;;
+        *' --version'|*' -h'|*' --help'|*' --json'|*' -q'|*' --quiet'|*' -v'|*' --verbose'|*' --buffers'|*' --admit'|*' --evict'|*' --no-cache'|*' --no-gpu'|*' --swa-full'|*' -kvu'|*' --kv-unified'|*' -no-kvu'|*' --no-kv-unified'|*' -bs'|*' --backend-sampling'|*' -kvo'|*' --kv-offload'|*' -nkvo'|*' --no-kv-offload'|*' --repack'|*' -nr'|*' --no-repack'|*' --no-host'|*' --mmproj-auto'|*' --no-mmproj'|*' --no-mmproj-auto'|*' --mmproj-offload'|*' --no-mmproj-offload'|*' -cmoe'|*' --cpu-moe'|*' --op-offload'|*' --no-op-offload'|*' --embedding'|*' --embeddings'|*' --rerank'|*' --reranking'|*' -cmoed'|*' --spec-draft-cpu-moe'|*' --cpu-moe-draft'|*' --spec-default'|*' --per-slot'|*' --explain'|*' --beyond-trained'|*' --compute'|*' --line'|*' --init'|*' --profile'|*' --stores'|*' --no-stores') return 1 ;;
         *' --format') kind=choices choices='table plain json markdown csv' ;;
-        *' --inventory'|*' --pods'|*' --rpc-from'|*' --config'|*' --ledger'|*' -mm'|*' --mmproj'|*' --lora'|*' --lora-scaled'|*' --control-vector'|*' --control-vector-scaled'|*' -md'|*' --spec-draft-model'|*' --model-draft'|*' --svg'|*' --png'|*' --html'|*' --log') kind=file ;;
+        *' --inventory'|*' --pods'|*' --rpc-from'|*' --config'|*' --ledger'|*' -mm'|*' --mmproj'|*' --lora'|*' --lora-scaled'|*' --control-vector'|*' --control-vector-scaled'|*' -md'|*' --spec-draft-model'|*' --model-draft'|*' --svg'|*' --png'|*' --html'|*' --junit'|*' --summary'|*' --log') kind=file ;;
         *' --for') kind=model n_values=2 ;;
-        *' --name'|*' --emit'|*' --ram'|*' --budget'|*' --overhead'|*' --reserve'|*' --max-resident'|*' --headroom'|*' --host-cold'|*' --min-hot-context'|*' --resident'|*' --replace'|*' --params'|*' --bpw'|*' --quant'|*' --weights-bytes'|*' --layers'|*' --kv-layers'|*' --kv-heads'|*' --head-dim'|*' --kv-bytes-per-token'|*' --fixed-bytes'|*' --ctx-train'|*' --window'|*' --window-layers'|*' -c'|*' --ctx-size'|*' --kv-unified-per-slot'|*' -b'|*' --batch-size'|*' -ub'|*' --ubatch-size'|*' -ctxcp'|*' --ctx-checkpoints'|*' --swa-checkpoints'|*' -cram'|*' --cache-ram'|*' -np'|*' --parallel'|*' -mmu'|*' --mmproj-url'|*' -mmdev'|*' --mmproj-device'|*' --image-max-tokens'|*' --rpc'|*' -dev'|*' --device'|*' -ot'|*' --override-tensor'|*' -ncmoe'|*' --n-cpu-moe'|*' -ncffn'|*' --n-cpu-ffn'|*' -ngl'|*' --gpu-layers'|*' --n-gpu-layers'|*' -ts'|*' --tensor-split'|*' -mg'|*' --main-gpu'|*' -fitt'|*' --fit-target'|*' -fitc'|*' --fit-ctx'|*' --override-kv'|*' -hfd'|*' -hfrd'|*' --spec-draft-hf'|*' --hf-repo-draft'|*' -otd'|*' --spec-draft-override-tensor'|*' --override-tensor-draft'|*' -ncmoed'|*' --spec-draft-n-cpu-moe'|*' --spec-draft-ncmoe'|*' --n-cpu-moe-draft'|*' --spec-draft-n-max'|*' -devd'|*' --spec-draft-device'|*' --device-draft'|*' -ngld'|*' --spec-draft-ngl'|*' --gpu-layers-draft'|*' --n-gpu-layers-draft'|*' --spec-ngram-mod-n-max'|*' --spec-ngram-simple-size-m'|*' --spec-ngram-map-k-size-m'|*' --spec-ngram-map-k4v-size-m'|*' --ctx-min'|*' --bandwidth'|*' --ctx'|*' --kv'|*' --ctk'|*' --ctv'|*' --ngl'|*' --np'|*' --ub'|*' -j'|*' --jobs'|*' --dask'|*' --tolerance'|*' --used'|*' --completion'|*' --capacity') kind=none ;;
+        *' --name'|*' --emit'|*' --ram'|*' --budget'|*' --overhead'|*' --reserve'|*' --max-resident'|*' --headroom'|*' --host-cold'|*' --min-hot-context'|*' --resident'|*' --replace'|*' --params'|*' --bpw'|*' --quant'|*' --weights-bytes'|*' --layers'|*' --kv-layers'|*' --kv-heads'|*' --head-dim'|*' --kv-bytes-per-token'|*' --fixed-bytes'|*' --ctx-train'|*' --window'|*' --window-layers'|*' -c'|*' --ctx-size'|*' --kv-unified-per-slot'|*' -b'|*' --batch-size'|*' -ub'|*' --ubatch-size'|*' -ctxcp'|*' --ctx-checkpoints'|*' --swa-checkpoints'|*' -cram'|*' --cache-ram'|*' -np'|*' --parallel'|*' -mmu'|*' --mmproj-url'|*' -mmdev'|*' --mmproj-device'|*' --image-max-tokens'|*' --rpc'|*' -dev'|*' --device'|*' -ot'|*' --override-tensor'|*' -ncmoe'|*' --n-cpu-moe'|*' -ncffn'|*' --n-cpu-ffn'|*' -ngl'|*' --gpu-layers'|*' --n-gpu-layers'|*' -ts'|*' --tensor-split'|*' -mg'|*' --main-gpu'|*' -fitt'|*' --fit-target'|*' -fitc'|*' --fit-ctx'|*' --override-kv'|*' -hfd'|*' -hfrd'|*' --spec-draft-hf'|*' --hf-repo-draft'|*' -otd'|*' --spec-draft-override-tensor'|*' --override-tensor-draft'|*' -ncmoed'|*' --spec-draft-n-cpu-moe'|*' --spec-draft-ncmoe'|*' --n-cpu-moe-draft'|*' --spec-draft-n-max'|*' -devd'|*' --spec-draft-device'|*' --device-draft'|*' -ngld'|*' --spec-draft-ngl'|*' --gpu-layers-draft'|*' --n-gpu-layers-draft'|*' --spec-ngram-mod-n-max'|*' --spec-ngram-simple-size-m'|*' --spec-ngram-map-k-size-m'|*' --spec-ngram-map-k4v-size-m'|*' --utilization'|*' --align'|*' --floor'|*' --ctx-min'|*' --bandwidth'|*' --ctx'|*' --kv'|*' --ctk'|*' --ctv'|*' --ngl'|*' --np'|*' --ub'|*' --a'|*' --b'|*' -j'|*' --jobs'|*' --dask'|*' --tolerance'|*' --used'|*' --completion'|*' --capacity') kind=none ;;
         *' --assume') kind=arch ;;
         *' --machine') kind=machine ;;
         *' --gpu') kind=gpu ;;
@@ -69,18 +72,20 @@ _budget_value() {
 
 _budget_arguments() {
     case $1 in
-        '') _budget_words 'fit max-ctx place advise sweep inspect devices hardware scan cache verify request config schema' ;;
+        '') _budget_words 'fit max-ctx place advise sweep diff check inspect devices hardware scan cache verify request config schema' ;;
         'fit') _budget_kind model ;;
         'max-ctx') _budget_kind model ;;
         'place') _budget_kind model ;;
         'advise') _budget_kind model ;;
         'sweep') _budget_kind model ;;
+        'diff') _budget_kind model ;;
+        'check') _budget_kind file ;;
         'inspect') _budget_kind model ;;
         'scan') _budget_kind file ;;
         'cache') _budget_kind choices 'info clear' ;;
         'verify') _budget_kind model ;;
         'request') _budget_kind model ;;
-        'schema') _budget_kind choices 'fit max-ctx inspect place verify advise' ;;
+        'schema') _budget_kind choices 'fit max-ctx inspect place verify advise sweep diff check fleet admission evict request profile config machine hardware scan quants fit-inventory cache' ;;
     esac
 }
 

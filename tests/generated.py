@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -105,18 +105,21 @@ def _from_parser() -> dict[Path, str]:
     return {ROOT / name: text for name, text in files.items()}
 
 
-def generated() -> dict[Path, str]:
-    """Path to what should be in it."""
+def generated(only: Sequence[str] = ()) -> dict[Path, str]:
+    """Path to what should be in it; with `only`, the paths that start with one of these."""
     from generate import pictures
 
+    found = _from_parser()
     slow = {ROOT / "docs" / "accuracy.md": _accuracy, **_documents()}
+    slow |= {ROOT / "docs" / "pictures" / name: draw for name, draw in pictures.drawings().items()}
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        running = {path: pool.submit(make) for path, make in slow.items()}
-        drawn = {
-            ROOT / "docs" / "pictures" / name: pool.submit(draw) for name, draw in pictures.drawings().items()
-        }
-        found = {path: future.result() for path, future in (running | drawn).items()}
-    return found | _from_parser()
+        running = {path: pool.submit(make) for path, make in slow.items() if _is_wanted(path, only)}
+        found |= {path: future.result() for path, future in running.items()}
+    return {path: text for path, text in found.items() if _is_wanted(path, only)}
+
+
+def _is_wanted(path: Path, only: Sequence[str]) -> bool:
+    return not only or str(path.relative_to(ROOT)).startswith(tuple(only))
 
 
 def left_over(expected: dict[Path, str]) -> list[Path]:
@@ -137,10 +140,11 @@ def is_fresh(path: Path, text: str) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Write or check; the exit code."""
-    expected = generated()
+    """Write or check everything, or what starts with one of the paths given; the exit code."""
+    only = [argument for argument in arguments if argument != "--check"]
+    expected = generated(only)
     stale = [path for path, text in expected.items() if not is_fresh(path, text)]
-    extra = left_over(expected)
+    extra = [] if only else left_over(expected)
     for path in (*stale, *extra):
         name = path.relative_to(ROOT)
         if "--check" in arguments:

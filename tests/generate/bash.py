@@ -109,7 +109,7 @@ def _list(name: str, words: object) -> str:
 def _shared() -> list[Option]:
     """llama.cpp's options."""
     most = max(commands(), key=lambda c: len(c.options))
-    return [o for o in most.options if o.group.startswith("llama.cpp") and o.name.startswith("llama_")]
+    return [o for o in most.options if o.is_llama]
 
 
 def _key(command: Command) -> str:
@@ -154,11 +154,13 @@ def _values() -> str:
             pattern = "|".join(f"'{path} {spelling}'" for path in where)
             special.append(f"        {pattern}) {_answer(value)} ;;")
     lines = [f"        {_patterns(s)}) {_answer(v)} ;;" for v, s in common.items()]
-    return "\n".join(
-        ["# sets kind and choices of the value that option $2 of command $1 takes; fails where it takes none",
-         "_budget_value() {", "    choices='' n_values=1", '    case "$1 $2" in', *special, *lines, "        *) return 1 ;;",
-         "    esac", "}", ""]
-    )  # fmt: skip
+    head = [
+        "# sets kind and choices of the value that option $2 of command $1 takes; fails where it takes none",
+        "_budget_value() {",
+        "    choices='' n_values=1",
+        '    case "$1 $2" in',
+    ]
+    return "\n".join([*head, *special, *lines, "        *) return 1 ;;", "    esac", "}", ""])
 
 
 def _patterns(spellings: list[str]) -> str:

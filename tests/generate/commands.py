@@ -47,6 +47,11 @@ class Option:
         return tuple(dict.fromkeys((*self.spellings, *self.negated)))
 
     @property
+    def is_llama(self) -> bool:
+        """Whether it is one of llama.cpp's own."""
+        return self.name in _LLAMA
+
+    @property
     def values(self) -> str:
         """What completes its value: a kind of `VALUES`, or nothing."""
         return value_kind(self.name, self.metavar, self.choices)

@@ -90,7 +90,7 @@ def _synopsis(command: Command) -> str:
         text = f"\\fI{_roff(argument.metavar)}\\fR{'...' if argument.repeatable else ''}"
         words.append(text if argument.required else f"[{text}]")
     line = name + " ".join(words) + "\n"
-    if any(o.name.startswith("llama_") for o in command.options):
+    if any(o.is_llama for o in command.options):
         line += f".br\n{name}[\\fIOPTIONS\\fR] \\-\\- \\fBllama\\-server\\fR \\fIARGUMENTS\\fR...\n"
     return line
 

@@ -31,7 +31,7 @@ fi
 
 def script() -> str:
     """The whole file."""
-    shared = [o for o in max(commands(), key=lambda c: len(c.options)).options if _is_llama(o)]
+    shared = [o for o in max(commands(), key=lambda c: len(c.options)).options if o.is_llama]
     llama = [spec for option in shared for spec in _specs(option)]
     return "\n".join(
         [
@@ -45,10 +45,6 @@ def script() -> str:
             TAIL.lstrip("\n"),
         ]
     )
-
-
-def _is_llama(option: Option) -> bool:
-    return option.name.startswith("llama_")
 
 
 def _names(function: str, what: str, words: tuple[str, ...], files: str | None = None) -> str:
@@ -66,7 +62,7 @@ def _function_name(command: Command) -> str:
 
 def _function(command: Command, shared: list[Option]) -> str:
     has_shared = {o.name for o in shared} <= {o.name for o in command.options}
-    specs = [s for o in command.options if not (has_shared and _is_llama(o)) for s in _specs(o)]
+    specs = [s for o in command.options if not (has_shared and o.is_llama) for s in _specs(o)]
     if command.commands:
         specs += ["'1:command:->command'", "'*::argument:->argument'"]
     specs += [_argument(a, i) for i, a in enumerate(command.arguments, 1)]
