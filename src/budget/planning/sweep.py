@@ -124,7 +124,7 @@ def parse_axis(axis: str, text: str) -> tuple[Value, ...]:
     """
     values: list[Value] = []
     for part in text.split(","):
-        found = [_type(axis, part.strip())] if axis in TYPES else _numbers(axis, part.strip())
+        found = [_type(axis, part.strip(), text)] if axis in TYPES else _numbers(axis, part.strip(), text)
         values += [v for v in found if v not in values]
     if len(values) > _MAX_VALUES:
         raise UsageError(
@@ -133,48 +133,47 @@ def parse_axis(axis: str, text: str) -> tuple[Value, ...]:
     return tuple(values)
 
 
-def _type(axis: str, text: str) -> Value:
-    if text in CACHE_TYPES:
-        return text
+def _type(axis: str, part: str, text: str) -> Value:
+    if part in CACHE_TYPES:
+        return part
     from difflib import get_close_matches
 
-    near = get_close_matches(text, CACHE_TYPES, n=1)
+    near = get_close_matches(part, CACHE_TYPES, n=1)
     meant = f"did you mean {near[0]}? " if near else ""
     raise UsageError(
-        f"--{axis} {text!r}: not a type of a K/V cache", hint=f"{meant}types: {', '.join(CACHE_TYPES)}"
+        f"--{axis} {text!r}: {part!r} is no type of a K/V cache",
+        hint=f"{meant}types: {', '.join(CACHE_TYPES)}",
     )
 
 
-def _numbers(axis: str, text: str) -> Sequence[Value]:
-    if axis == "ngl" and text in ("all", "auto"):
-        return [text]
-    span, colon, step = text.partition(":")
+def _numbers(axis: str, part: str, text: str) -> Sequence[Value]:
+    if axis == "ngl" and part in ("all", "auto"):
+        return [part]
+    span, colon, step = part.partition(":")
     first, dots, last = span.partition("..")
     if not dots:
-        return [_count(axis, text, text)]
+        return [_count(axis, part, text)]
     low, high = _count(axis, first, text), _count(axis, last, text)
     if low > high:
         raise UsageError(
             f"--{axis} {text!r}: {first} is more than {last}", hint="write the smaller one first"
         )
     if colon:
-        width = _count(axis, step, text)
-        if not width:
-            raise UsageError(f"--{axis} {text!r}: a step of 0", hint="such as 8k..64k:8k")
-        return _stepped(low, high, width)
+        return _stepped(low, high, _count(axis, step, text, least=1))
     return _doubled(low, high) if axis in _DOUBLING else _stepped(low, high, max(1, (high - low) // _STEPS))
 
 
-def _count(axis: str, part: str, text: str) -> int:
+def _count(axis: str, part: str, text: str, *, least: int | None = None) -> int:
     try:
         n = parse_count(part)
     except UsageError as e:
-        raise UsageError(
-            f"--{axis} {text!r}: {e.message}", hint="write 4k,8k or 4k..128k (doubling) or 8k..64k:8k (steps)"
-        ) from e
-    if n < 1 and axis != "ngl":
-        raise UsageError(f"--{axis} {text!r}: {n} is too few", hint="start with 1 or more")
+        raise UsageError(f"--{axis} {text!r}: {e.message}", hint=_FORMS) from e
+    if n < (least if least is not None else 0 if axis == "ngl" else 1):
+        raise UsageError(f"--{axis} {text!r}: {n} is too few", hint=_FORMS)
     return n
+
+
+_FORMS = "write 4k,8k or 4k..128k (doubling) or 8k..64k:8k (steps)"
 
 
 def _stepped(low: int, high: int, step: int) -> list[int]:
