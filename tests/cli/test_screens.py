@@ -119,3 +119,23 @@ def test_a_machine_file_written_here_plans_like_this_machine(tmp_path):
     path = tmp_path / "here.json"
     path.write_text(text)
     assert (code, run("devices", "--machine", str(path), "--json")[1]) == (0, text)
+
+
+def test_the_hosts_account_adds_up_and_names_what_grows():
+    _, text = run("fit", "sample:llama-3.1-8b", *TWO_CARDS, "-c", "8k", "-ngl", "20", "--json")
+    parts = {p["name"]: p for p in json.loads(text)["host_memory"]}
+    cache = parts["prompt cache (--cache-ram)"]
+    assert (cache["steady_bytes"], cache["worst_bytes"]) == (0, 8192 << 20)
+    assert parts["weights, mapped from the file"]["kind"] == "file pages"
+    _, screen = run("fit", "sample:llama-3.1-8b", *TWO_CARDS, "-c", "8k", "-ngl", "20", "--host")
+    assert all(name in screen for name in parts)
+
+
+@pytest.mark.parametrize(
+    ("ram", "said"),
+    [("34GiB", True), ("2GiB", False)],  # 2 GiB does not even hold what is no page of the file
+)
+def test_a_file_that_ram_cannot_keep_is_read_again_and_again(ram, said):
+    code, text = run("fit", "sample:llama-3.3-70b", "--no-gpu", "--ram", ram, "-c", "8k", "--json")
+    assert code == 3
+    assert any("from disk again and again" in note for note in json.loads(text)["notes"]) is said

@@ -23,6 +23,10 @@ def command(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
     buffers: Annotated[bool, Option("--buffers", help="A row per llama.cpp buffer as well.")] = False,
+    host: Annotated[
+        bool,
+        Option("--host", help="The host's memory part by part: after loading, and once everything is full."),
+    ] = False,
     inventory: Annotated[
         str | None,
         Option(
@@ -102,12 +106,19 @@ def command(
     answer = plan(request)
     if not quiet:
         longest = None if answer.reasons else max_context(request)
-        _show(loaded, answer, form, max_ctx=longest, buffers=buffers, verbose=verbose)
+        _show(loaded, answer, form, max_ctx=longest, buffers=buffers, host=host, verbose=verbose)
     return int(EXIT[answer.verdict])
 
 
 def _show(
-    loaded: Loaded, answer: Plan, form: Format, *, max_ctx: int | None, buffers: bool, verbose: bool
+    loaded: Loaded,
+    answer: Plan,
+    form: Format,
+    *,
+    max_ctx: int | None,
+    buffers: bool,
+    host: bool,
+    verbose: bool,
 ) -> None:
     """The answer in the format that was asked for."""
     if form == "json":
@@ -129,7 +140,7 @@ def _show(
         found = _suggestions(answer)
         shown = [s for s in found if s["fits"]] or found
         show(form, lambda what: fit_lines(answer, name=loaded.spec, max_ctx=max_ctx, buffers=buffers,
-                                          suggestions=shown, verbose=verbose, look=what))  # fmt: skip
+                                          suggestions=shown, verbose=verbose, host=host, look=what))  # fmt: skip
 
 
 def _suggestions(answer: Plan) -> list[dict[str, Any]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from budget.machine.device import Device
 from budget.memory.cuda_pool import PoolUse, pool_use
 from budget.memory.layout import Layout
 from budget.memory.placement import Placement
 from budget.model.facts import Model
+from budget.record import record
 from budget.units import MiB
 
 _CONTEXT_DEFAULT_BYTES = {"cuda": 460 * MiB, "musa": 460 * MiB, "hip": 50 * MiB}
@@ -37,7 +37,7 @@ _VULKAN_BYTES = 17 * MiB
 _CONTEXT_SOURCE = "driver context: total minus free memory of an idle card with one process"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OverheadPart:
     """One part of a device's overhead."""
 
@@ -99,6 +99,8 @@ def context_bytes(device: Device) -> int:
 
     An RPC server holds its context before llama.cpp connects, and reports free memory without it: 0.
     """
+    if device.context_in_use:
+        return 0  # free memory was read with a context already there
     target = device.compute_capability or ""
     if device.backend == "cuda" and _major(target) >= 9:
         return _CONTEXT_HOPPER_BYTES

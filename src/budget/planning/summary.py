@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from budget.planning.budget import HOST
 from budget.planning.fit import Plan, headroom_bytes
 from budget.units import GiB, format_size
 
@@ -44,3 +45,23 @@ def one_line(answer: Plan) -> str:
         return text
     needed = sum(d.required_bytes for d in answer.devices)
     return f"{text}; {format_size(needed)} of {format_size(pool)} in one pool"
+
+
+def notes_of(answer: Plan) -> list[str]:
+    """What is worth saying beside the numbers: of the layout, of the disk, and what is not known."""
+    disk = _read_again(answer)
+    return [*answer.layout.notes, *([disk] if disk else []), *answer.reasons]
+
+
+def _read_again(answer: Plan) -> str | None:
+    """Weights mapped from the file that RAM cannot keep: llama.cpp starts all the same, and is slow."""
+    mapped = sum(b.weights_bytes for b in answer.layout.buffers if b.name == "CPU_Mapped")
+    if not mapped or "mlock" in answer.request.settings.load_mode:
+        return None
+    short = {f.device: f.short_bytes for f in answer.failures}
+    if set(short) != {HOST} or short[HOST] > mapped:
+        return None
+    return (
+        f"RAM is short by {format_size(short[HOST])} of {format_size(mapped)} of weights that are pages of the "
+        "file: llama.cpp starts, but they will be read from disk again and again"
+    )

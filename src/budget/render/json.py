@@ -24,6 +24,9 @@ def fit_object(
     answer: Plan, *, path: str, file_bytes: int | None, max_ctx: int | None, suggestions: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """`budget/fit/v1`."""
+    from budget.planning.summary import notes_of
+    from budget.render.host import host_object
+
     return {
         "schema": "budget/fit/v1",
         "verdict": answer.verdict,
@@ -38,10 +41,11 @@ def fit_object(
         "devices": [device_object(d) for d in answer.devices],
         "buffers": [buffer_object(b) for b in answer.layout.buffers],
         "extras": [extra_object(e) for e in answer.extras],
+        "host_memory": host_object(answer),
         "failures": [{**asdict(f), "short_bytes": f.short_bytes} for f in answer.failures],
         "max_ctx": max_ctx,
         "suggestions": suggestions,
-        "notes": [*answer.layout.notes, *answer.reasons],
+        "notes": notes_of(answer),
     }
 
 

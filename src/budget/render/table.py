@@ -8,6 +8,7 @@ from typing import Any
 from budget.planning.fit import Plan
 from budget.planning.parts import Row, binding, rows_of, unlimited
 from budget.planning.sources import sources_of
+from budget.planning.summary import notes_of as plan_notes
 from budget.render.bars import NAMES, bars, gib
 from budget.render.lines import Line, Look, plain, text_table, to_text, wrapped
 from budget.render.plain import shortfall_lines, wrap
@@ -54,6 +55,7 @@ def fit_lines(
     look: Look,
     suggestions: Sequence[Mapping[str, Any]] = (),
     verbose: bool = False,
+    host: bool = False,
 ) -> list[Line]:
     """The whole answer, in lines of at most `look.width` columns where the names allow it."""
     rows = rows_of(answer)
@@ -67,6 +69,10 @@ def fit_lines(
     ]
     if buffers:
         lines += [plain(""), *_buffers(answer)]
+    if host:
+        from budget.render.host import host_lines
+
+        lines += [plain(""), *host_lines(answer)]
     lines += [plain(""), *_what_binds(answer, rows, look), *_what_fits(answer, max_ctx, look)]
     lines += _what_to_do(suggestions, look)
     for note in notes_of(answer):
@@ -177,7 +183,7 @@ def source_lines(answer: Plan, look: Look) -> list[Line]:
 
 def notes_of(answer: Plan) -> list[str]:
     """Which numbers are not exact, and what is not known, in sentences."""
-    return [*_basis(answer), *answer.layout.notes, *answer.reasons]
+    return [*_basis(answer), *plan_notes(answer)]
 
 
 def _basis(answer: Plan) -> list[str]:

@@ -117,9 +117,23 @@ class ExtraRow(Object):
     source: str
 
 
+class HostPart(Object):
+    """One line of the host's account."""
+
+    name: str
+    kind: Literal["file pages", "private", "pinned"]
+    """Pages of the file can be dropped and read again; private memory cannot; pinned cannot even be swapped."""
+    steady_bytes: NonNegativeInt
+    """After loading, with short prompts."""
+    worst_bytes: NonNegativeInt
+    """Once every slot, cache and limit is full."""
+    basis: Basis
+    source: str
+
+
 class FailureRow(Object):
     device: str
-    """The device, or `total` for one pool."""
+    """The device, `total` for one pool, or `unified memory` for RAM and GPU that are one."""
     required_bytes: NonNegativeInt
     available_bytes: NonNegativeInt
     short_bytes: NonNegativeInt
@@ -137,6 +151,8 @@ class Fit(Object):
     devices: list[DeviceRow]
     buffers: list[BufferRow]
     extras: list[ExtraRow]
+    host_memory: list[HostPart] | None
+    """What a server takes of RAM, part by part; null for a model without a file."""
     failures: list[FailureRow]
     max_ctx: NonNegativeInt | None
     """Largest total context that fits, tokens; null where none does or it is not known."""
