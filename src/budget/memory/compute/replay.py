@@ -218,11 +218,23 @@ def _stages(plan: Plan) -> tuple[list[Stage], Builder | None]:
     )
     prompt, graph = _resolve(plan, prompt)
     stages = [prompt]
-    if prompt.n_tokens < SMALL_BATCH:
+    if prompt.n_tokens < SMALL_BATCH or _token_needs_host(plan, prompt):
         stages.append(replace(prompt, n_tokens=n_seqs, n_outputs=n_seqs))
     if model.arch is not None and model.arch.name in ONE_SEQUENCE_LAST:
         stages.append(replace(prompt, n_tokens=n_tokens, n_seqs=1))
     return stages, graph
+
+
+def _token_needs_host(plan: Plan, prompt: Stage) -> bool:
+    """Whether one token may need more host memory than a prompt.
+
+    A prompt's operations move to a device even where their weights lie in host memory, a token's do not; and what
+    grows with the context (attention without flash attention) or with the state is as large for a token.
+    """
+    shared = plan.shared
+    host = shared.n_backends - 1
+    on_host = host in shared.layer_backend or not shared.params.offload_kqv
+    return host > 0 and on_host and (not prompt.flash_attn or any(shared.model.is_recurrent))
 
 
 def _resolve(plan: Plan, stage: Stage) -> tuple[Stage, Builder | None]:
