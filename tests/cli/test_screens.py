@@ -136,6 +136,6 @@ def test_the_hosts_account_adds_up_and_names_what_grows():
     [("34GiB", True), ("2GiB", False)],  # 2 GiB does not even hold what is no page of the file
 )
 def test_a_file_that_ram_cannot_keep_is_read_again_and_again(ram, said):
-    code, text = run("fit", "sample:llama-3.3-70b", "--no-gpu", "--ram", ram, "-c", "8k", "--json")
+    code, text = run("fit", "sample:llama-3.3-70b", "--no-gpu", "-nr", "--ram", ram, "-c", "8k", "--json")
     assert code == 3
     assert any("from disk again and again" in note for note in json.loads(text)["notes"]) is said
