@@ -74,6 +74,9 @@ def backends(placement: Placement, buffer_index: dict[str, int]) -> tuple[Backen
             device=device,
         )
         _specialise(backend, device, gpu_bufts)
+        if placement.meta_devices:
+            # ggml-backend-meta.cpp: the device of -sm tensor has no `offload_op`, no events, no `graph_optimize`
+            backend.offloads = backend.pipelines = backend.topk_deps = False
         result.append(backend)
     host = placement.cpu_buffer_type
     if placement.devices and placement.host_buffer_type is not None:
