@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from budget.cli.options import JsonOption, Question, QuietOption, print_text, question
 from budget.cli.parameters import Argument, Option
 from budget.errors import ExitCode
+from budget.record import record
 
 if TYPE_CHECKING:
     from budget.gguf.header import Header
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from budget.source import SourceInfo
 
 
-@dataclass(frozen=True, slots=True)
+@record(kw_only=False)
 class Judge:
     """The question put to every model; travels to other processes."""
 

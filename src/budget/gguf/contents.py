@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
 from budget.gguf.types import GGMLType
+from budget.record import record
 
 Scalar: TypeAlias = int | float | bool | str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Array:
     """An array in the metadata; long ones are stepped over and keep only their length."""
 
@@ -24,7 +24,7 @@ class Array:
     """The elements, or None where they were stepped over."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Value:
     """One metadata value with its GGUF type, since llama.cpp reads keys strictly typed."""
 
@@ -33,7 +33,7 @@ class Value:
     value: Scalar | Array
 
 
-@dataclass(frozen=True, slots=True)
+@record(kw_only=False)
 class TensorInfo:
     """One row of the tensor table."""
 
@@ -51,7 +51,7 @@ class TensorInfo:
     """Index of the file that holds it, in a split model."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(slots=False)
 class Header:
     """Everything in front of the weights. For a split model, the joined header of all shards."""
 

@@ -9,8 +9,9 @@ towards the end. Measured on the 19 vocabularies in llama.cpp's `models/` folder
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import log
+
+from budget.record import record
 
 _TOKENS = "tokenizer.ggml.tokens"
 _MERGES = "tokenizer.ggml.merges"
@@ -33,7 +34,7 @@ _REST_BYTES = 32 * 1024
 """Chat template, special tokens and other short keys."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(kw_only=False)
 class Strings:
     """An array of strings that was read in part, or whole."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from budget.errors import BudgetError, UsageError
 from budget.machine.device import Device, Host, Machine
+from budget.record import replace
 from budget.units import format_size, parse_size
 
 DESCRIBED_COMPUTE_CAPABILITY = "8.9"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from budget.record import field, record
 
 DeviceKind = Literal["gpu", "igpu", "accel", "cpu"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Device:
     """One memory device as llama.cpp would list it."""
 
@@ -46,7 +47,7 @@ class Device:
     """Why the device cannot be used or read, in one sentence."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Host:
     """The host's memory and the processor features that change llama.cpp's buffers."""
 
@@ -59,7 +60,7 @@ class Host:
     sources: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Machine:
     """A host and the devices beside it, in llama.cpp's registry order."""
 

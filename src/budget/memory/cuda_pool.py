@@ -6,12 +6,12 @@ Each operation takes its scratch from a stack and gives it back, so a device's p
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from budget.memory.kv_cache import n_embd_k_gqa, swa_cells
 from budget.memory.layout import Layout
 from budget.memory.placement import PlacedTensor
 from budget.model.facts import Model
+from budget.record import record
 from budget.runtime.settings import ContextParams
 from budget.units import round_up
 
@@ -35,7 +35,7 @@ _SSD_CHUNK = 256
 _SSD_MIN_TOKENS = 128
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PoolUse:
     """Scratch of one device."""
 

@@ -6,11 +6,11 @@ import math
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import replace
 
 from budget.errors import MachineError, UnknownAnswerError, UsageError
 from budget.machine.device import Device, Machine
 from budget.model.facts import Model
+from budget.record import replace
 from budget.runtime.settings import Settings
 
 MAX_DEVICES = 16
@@ -172,6 +172,8 @@ def _splits(
     settings: Settings, machine: Machine, devices: tuple[Device, ...], *, needed: bool
 ) -> list[float]:
     given = settings.tensor_split
+    if settings.split_mode == "none":
+        given = given[: len(devices)]  # one device takes all, whatever the shares
     if len(given) > len(devices) and any(given[len(devices) :]):
         raise UsageError(
             f"-ts has {len(given)} shares for {len(devices)} devices",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from budget.gguf.header import Header
 from budget.memory.layout import Basis
+from budget.record import record
 
 Role = Literal["mmproj", "lora", "control_vector", "draft"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Companion:
     """A further file that the settings name, with its header read."""
 
@@ -21,7 +21,7 @@ class Companion:
     header: Header
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Extra:
     """One part of one companion on one device."""
 

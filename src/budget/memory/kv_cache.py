@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 from budget.errors import UsageError
 from budget.gguf.types import F32, GGMLType
 from budget.model.facts import Model
 from budget.model.read import indexer_full_layers
+from budget.record import record
 from budget.runtime.settings import N_CTX_PADDING, ContextParams
 from budget.units import round_up
 
@@ -17,7 +17,7 @@ Filter = Callable[[int], bool]
 CacheName = Literal["base", "swa", "index", "csa", "hca"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(kw_only=False)
 class CacheTensor:
     """One tensor of the context's memory."""
 

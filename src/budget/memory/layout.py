@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Literal
 
 from budget.gguf.types import GGMLType
@@ -16,6 +15,7 @@ from budget.memory.placement import BufferType, Placement
 from budget.memory.recurrent import state_tensors
 from budget.memory.weights import weight_bytes
 from budget.model.facts import Model
+from budget.record import record, replace
 from budget.runtime.settings import ContextParams, Settings, resolve
 
 Basis = Literal["exact", "formula", "estimate"]
@@ -28,7 +28,7 @@ _CHECKED_BACKENDS = frozenset({"cuda", "cpu", "rpc"})
 """Backends whose weight and cache arithmetic was held against real allocations."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Buffer:
     """One llama.cpp buffer type and what it holds."""
 
@@ -48,7 +48,7 @@ class Buffer:
         return self.weights_bytes + self.context_bytes + self.compute_bytes + self.output_bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Layout:
     """What one model takes, and how each kind of number is known."""
 

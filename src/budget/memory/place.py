@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 
 from budget.errors import UsageError
 from budget.gguf.header import TensorInfo
@@ -11,6 +10,7 @@ from budget.machine.device import Device, Machine
 from budget.memory import buffer_types, devices, supports, tensor_ops
 from budget.memory.placement import BufferType, PlacedTensor, Placement, TensorClass
 from budget.model.facts import Model
+from budget.record import record, replace
 from budget.runtime.pattern import tensor_pattern
 from budget.runtime.settings import Settings
 
@@ -18,7 +18,7 @@ _LAZY_AUTO_BYTES = 4 << 30
 """llama-model-loader.cpp, `lazy_read::add`: smaller tensors are not read lazily in auto mode."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(kw_only=False)
 class _Choice:
     """What the loader chooses a buffer type from."""
 

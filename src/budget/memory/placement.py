@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from budget.gguf.header import TensorInfo
 from budget.machine.device import Device
+from budget.record import record
 
 TensorClass = Literal["input", "output", "repeating"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class BufferType:
     """A ggml buffer type, as llama.cpp names it."""
 
@@ -28,7 +28,7 @@ class BufferType:
     """Quantised rows that are no multiple of 512 elements get padding once per tensor (CUDA family)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PlacedTensor:
     """One weight, in the buffer it is allocated in. A tied or rope tensor can be placed more than once."""
 
@@ -45,7 +45,7 @@ class PlacedTensor:
     """A tied output that needs no memory of its own: it is the same buffer type as the input copy."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Placement:
     """Where everything of one model goes."""
 

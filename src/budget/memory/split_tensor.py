@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from budget.gguf.types import GGMLType
 from budget.memory.devices import f32
 from budget.memory.kv_cache import n_embd_k_gqa, n_embd_v_gqa
 from budget.model.facts import Model
+from budget.record import record
 
 MIRRORED = -1
 """Every device holds all of it."""
@@ -52,7 +52,7 @@ _DSV4_RULES: tuple[tuple[str, int, tuple[str, ...]], ...] = (
 _MIRRORED_CACHES = r"cache_idx_.*|cache_ple_r_l\d*"
 
 
-@dataclass(frozen=True, slots=True)
+@record(kw_only=False)
 class _Segment:
     width: int
     repeats: int

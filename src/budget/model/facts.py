@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
 from budget.gguf.header import Header, Scalar, TensorInfo, Value
+from budget.record import field, record
 
 MemoryKind = Literal[
     "kv", "iswa", "hybrid", "hybrid_idx", "recurrent", "none", "dsa", "dsa_or_kv", "dsa_iswa", "dsv4", "msa",
@@ -17,7 +17,7 @@ MemoryKind = Literal[
 SwaType = Literal["none", "standard", "chunked", "symmetric"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SlidingWindow:
     """How an architecture decides its window and which layers have it (`llama_hparams`, `load_swa_pattern`)."""
 
@@ -35,7 +35,7 @@ class SlidingWindow:
     dense_first: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Architecture:
     """One row of the architecture table: everything about memory that the header does not say."""
 
@@ -73,7 +73,7 @@ class Architecture:
     split_mode_tensor: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Model:
     """A model's facts. Per-layer tuples have `n_layer_all` entries."""
 

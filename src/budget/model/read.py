@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from budget.errors import BadModelError, UsageError
 from budget.gguf.header import Array, Header, Scalar, Value
 from budget.model.architectures import ARCHITECTURES, GLM52_INDEXER_TYPES
 from budget.model.facts import Architecture, Model, SlidingWindow, SwaType
+from budget.record import replace
 
 MAX_LAYERS = 512
 """llama-hparams.h, LLAMA_MAX_LAYERS."""

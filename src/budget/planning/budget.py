@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
 from budget.errors import MachineError, UsageError
 from budget.machine.device import Machine
+from budget.record import field, record
 from budget.units import MAX_BYTES, parse_size
 
 HOST = "CPU"
@@ -33,7 +33,7 @@ Cap = int | _Unlimited | None
 """Bytes, UNLIMITED, or None where it is not known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Budget:
     """Byte caps, resolved against a machine."""
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from budget.memory.buffer_types import padded_bytes
 from budget.memory.layout import HOST, REALLY_ALLOCATED, cache_buffer_type
 from budget.planning.budget import UNLIMITED, Cap
 from budget.planning.fit import DevicePlan, Plan, headroom_bytes
 from budget.planning.usage import TOTAL
+from budget.record import record
 
 KINDS = ("weights", "kv", "state", "compute", "output", "extras", "overhead", "reserve")
 """Parts of a device's memory, in the order in which they are shown."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Row:
     """One bar: a device, or the one pool of a combined budget."""
 

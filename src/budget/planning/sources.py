@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from budget.machine.device import Device
 from budget.memory.layout import HOST, Basis, cache_buffer_type
 from budget.memory.overhead import overhead_parts
 from budget.model.architectures import VALIDATED_COMMIT
 from budget.planning.budget import UNLIMITED
 from budget.planning.fit import DevicePlan, Plan
+from budget.record import record
 
 _WEIGHTS = "tensor table of the file; each tensor padded as its buffer type pads it"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Source:
     """One number and how it is known."""
 

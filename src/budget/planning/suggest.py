@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from budget.errors import BudgetError
 from budget.memory.layout import HOST
 from budget.planning.fit import Plan, Request, max_context, plan, with_context
 from budget.planning.usage import TOTAL
+from budget.record import field_names, record, replace
 from budget.runtime.handlers import EXPERTS_REGEX
 from budget.runtime.rendering import to_command_line
 from budget.runtime.settings import Settings
@@ -18,7 +18,7 @@ from budget.units import format_count, format_size
 MAX_SUGGESTIONS = 6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Suggestion:
     """One change and what comes of it."""
 
@@ -90,9 +90,9 @@ def _verified(answer: Plan, settings: Settings, cost: str) -> Suggestion | None:
     if gained <= 0 or _short(after) >= _short(answer) or after.verdict == "unknown":
         return None
     changed = {
-        f.name: getattr(settings, f.name)
-        for f in fields(Settings)
-        if getattr(settings, f.name) != getattr(answer.request.settings, f.name)
+        name: getattr(settings, name)
+        for name in field_names(Settings)
+        if getattr(settings, name) != getattr(answer.request.settings, name)
     }
     return Suggestion(
         flag=_flag(answer.request.settings, settings, changed),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from budget.errors import MachineError, UsageError
 from budget.machine.device import Machine
 from budget.planning.budget import HOST, HOST_NAMES, UNLIMITED, Budget
+from budget.record import record
 from budget.units import parse_size
 
 Usage = Mapping[str, int]
@@ -16,7 +16,7 @@ TOTAL = "total"
 """The one pool of a combined budget, where a device is named."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Shortfall:
     """A device that must hold more than it may."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from budget.record import record
 from budget.render.plain import table, wrap
 
 Span = tuple[str, str]
@@ -12,7 +12,7 @@ Span = tuple[str, str]
 Line = tuple[Span, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Look:
     """What the place where text ends up can show."""
 

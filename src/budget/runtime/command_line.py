@@ -6,10 +6,10 @@ Source: llama.cpp common/arg.cpp, `common_params_parse_ex`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from budget.errors import UsageError
+from budget.record import record
 from budget.runtime.flags import Flag, by_spelling, flags_of
 from budget.runtime.handlers import HANDLERS, Given, State
 from budget.runtime.settings import Settings, Tool
@@ -23,7 +23,7 @@ _SUBCOMMANDS: Mapping[str, Tool] = {
 """What the one program `llama` calls its tools (app/llama.cpp)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CommandLine:
     """A llama.cpp command line, understood."""
 

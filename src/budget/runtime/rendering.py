@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
+from budget.record import field_names
 from budget.runtime.handlers import DENSE_REGEX, EXPERTS_REGEX
 from budget.runtime.settings import FIT_CTX_FULL, N_GPU_LAYERS_ALL, N_GPU_LAYERS_AUTO, Settings
 
@@ -50,9 +50,9 @@ def to_command_line(
         keep: fields to spell out although they have their default.
         explicit_only_changes: leave out what has its default; False spells out every field that can be.
     """
-    wanted = keep if explicit_only_changes else frozenset(f.name for f in fields(Settings))
+    wanted = keep if explicit_only_changes else frozenset(field_names(Settings))
     default = Settings(tool=settings.tool)
-    wanted |= {f.name for f in fields(Settings) if getattr(settings, f.name) != getattr(default, f.name)}
+    wanted |= {name for name in field_names(Settings) if getattr(settings, name) != getattr(default, name)}
     if settings.tool == "llama-cli":
         wanted -= _SERVER_ONLY
     line = [settings.tool, *_model(model), *_context(settings, wanted)]

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from budget import __version__
 from budget.gguf.header import Header
+from budget.record import record
 from budget.source.header_json import header_from_json, header_to_json
 
 FORMAT = 1
@@ -30,7 +30,7 @@ _PRUNE_EVERY = 64
 _SUFFIX = ".header"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CachedHeader:
     """A header as it was read, and what it was read from."""
 
@@ -46,7 +46,7 @@ class CachedHeader:
         return 0 <= (time.time() if now_s is None else now_s) - self.saved_s < FRESH_S
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CacheInfo:
     """What `budget cache info` prints."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from budget.errors import UsageError
 from budget.gguf.header import Header
+from budget.record import record
 from budget.source import local, shards
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _KINDS = "pass a local path, https://, hf://, ollama:// or sample:"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SourceInfo:
     """Where a header came from."""
 

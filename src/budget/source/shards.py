@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from budget.errors import BadModelError
 from budget.gguf.header import Header, TensorInfo
+from budget.record import record, replace
 from budget.source.errors import MissingFileError
 
 _NAME = re.compile(
@@ -16,7 +16,7 @@ _NAME = re.compile(
 _SPLIT_AGAIN = "download the missing shards, or join them with llama.cpp's llama-gguf-split --merge"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ShardName:
     """A file name of the pattern `prefix-00001-of-00003.gguf` (llama.cpp, `llama_split_path`)."""
 

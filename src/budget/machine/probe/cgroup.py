@@ -7,17 +7,17 @@ memory.stat) and cgroup-v1/memory.rst (memory.limit_in_bytes, memory.usage_in_by
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from budget.machine.probe.files import read_int, read_table, read_text
 from budget.machine.probe.limit import MemoryLimit
+from budget.record import record
 
 V1_NO_LIMIT_BYTES = 1 << 60
 """v1 writes "no limit" as the largest page-aligned int64; nothing real is this large."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class _Mount:
     version: int
     group_root: str
@@ -25,7 +25,7 @@ class _Mount:
     point: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class _Names:
     """What one version calls things."""
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from budget.machine.probe.files import read_int, read_text
+from budget.record import record
 
 AMD = 0x1002
 INTEL = 0x8086
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DrmCard:
     """One card node."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from budget.record import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MemoryLimit:
     """One thing that keeps a process from using more RAM."""
 

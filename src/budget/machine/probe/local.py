@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from budget.machine.device import Device, Host, Machine
 from budget.machine.probe.driver import has_driver
 from budget.machine.probe.host import probe_host
+from budget.record import replace
 
 Found = tuple[tuple[Device, ...], tuple[str, ...]]
 Answers = dict[str, "dict[str, Any] | str"]

@@ -5,14 +5,13 @@ Source: llama-graph.cpp, `build_qkv`, `build_attn*`, `build_attn_mha`; llama-kv-
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from budget.gguf.types import F16, F32, I64
 from budget.memory.compute.graph import Graph
 from budget.memory.compute.tensor import Tensor, nelements, row_size, strides
+from budget.record import record
 
 
-@dataclass(slots=True)
+@record(frozen=False, kw_only=False)
 class KvInput:
     """Inputs of one K/V cache."""
 
@@ -26,7 +25,7 @@ class KvInput:
     v_rot: Tensor | None = None
 
 
-@dataclass(slots=True)
+@record(frozen=False, kw_only=False)
 class AttnInput:
     """Inputs of attention: the base cache, and the sliding-window cache where there is one."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from budget.errors import BadModelError
 from budget.gguf.types import F16, F32, I32, I64
 from budget.memory.compute.ops import Ops
@@ -11,10 +9,11 @@ from budget.memory.compute.tensor import Tensor
 from budget.memory.kv_cache import CacheTensor
 from budget.memory.placement import PlacedTensor
 from budget.model.facts import Model
+from budget.record import record
 from budget.runtime.settings import ContextParams
 
 
-@dataclass(slots=True, kw_only=True)
+@record(frozen=False)
 class Shared:
     """What all graphs of one context have in common: facts that a builder only reads."""
 
@@ -42,7 +41,7 @@ class Shared:
     """... and of the sliding-window cache."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Stage:
     """One graph that llama.cpp reserves."""
 

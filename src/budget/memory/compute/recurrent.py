@@ -6,14 +6,14 @@ Source: llama-graph.cpp, `build_rs`; src/models/mamba-base.cpp.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from budget.gguf.types import I32
 from budget.memory.compute.graph import Graph
 from budget.memory.compute.tensor import Tensor, nelements, strides
+from budget.record import record
 
 
-@dataclass(slots=True)
+@record(frozen=False, kw_only=False)
 class RsInput:
     """Indices of the states of this batch, and of the others."""
 

@@ -6,7 +6,6 @@ Source: llama-context.cpp, `sched_reserve`, `graph_reserve`, `resolve_fused_ops`
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Literal
 
 from budget.errors import BudgetError
@@ -21,6 +20,7 @@ from budget.memory.compute.schedule import N_COPIES, Schedule, Scheduler
 from budget.memory.compute.tensor import Tensor
 from budget.memory.placement import BufferType, PlacedTensor, Placement
 from budget.model.facts import Model
+from budget.record import record, replace
 from budget.runtime.settings import ContextParams
 from budget.units import round_up
 
@@ -36,7 +36,7 @@ SMALL_BATCH = 32
 """Below this many tokens the reservation for token generation can need more than the one for prompts."""
 
 
-@dataclass(slots=True)
+@record(frozen=False, kw_only=False)
 class Plan:
     """What all stages of one context share."""
 

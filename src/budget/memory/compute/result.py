@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from budget.record import record
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@record
 class LiveTensor:
     """A tensor that is alive at the peak of a buffer."""
 
@@ -16,7 +17,7 @@ class LiveTensor:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ComputeBuffers:
     """Compute buffer of each buffer type."""
 
