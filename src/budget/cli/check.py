@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CheckFormat = Literal["table", "plain", "json", "markdown", "csv", "github", "junit"]
 FILE = "GATE.toml"
 """The gate where none is named."""
-_HEADING = re.compile(r"^\s*\[\[\s*gate\s*\]\]", re.MULTILINE)
+_HEADING = re.compile(r"^[ \t]*\[\[[ \t]*gate[ \t]*\]\]", re.MULTILINE)
 
 
 def command(
