@@ -29,7 +29,7 @@ _OUTPUT = re.compile(
     r"(?P<body>.*?)(?P<tail>```)",
     re.DOTALL,
 )
-_ARE_WHOLE = ("commands.md", "accuracy.md")
+_ARE_WHOLE = ("docs/commands.md", "docs/accuracy.md", "docs/python-reference.md", "docs/schema/README.md")
 """Documents that are written as a whole."""
 _NOT_EVERYWHERE = ("jq",)
 """Programs that a machine may lack: the output of their blocks is left as it is then."""
@@ -82,7 +82,11 @@ def fresh(text: str) -> str:
 
 def _documents() -> dict[Path, Callable[[], str]]:
     paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
-    return {path: lambda path=path: fresh(path.read_text()) for path in paths if path.name not in _ARE_WHOLE}
+    return {
+        path: lambda path=path: fresh(path.read_text())
+        for path in paths
+        if str(path.relative_to(ROOT)) not in _ARE_WHOLE
+    }
 
 
 def _accuracy() -> str:
@@ -91,7 +95,7 @@ def _accuracy() -> str:
 
 
 def _from_parser() -> dict[Path, str]:
-    from generate import bash, fish, man, powershell, reference, schemas, zsh
+    from generate import bash, fish, man, powershell, python_reference, reference, schemas, zsh
 
     files = {
         "completions/budget.bash": bash.script(),
@@ -99,6 +103,7 @@ def _from_parser() -> dict[Path, str]:
         "completions/budget.fish": fish.script(),
         "completions/budget.ps1": powershell.script(),
         "docs/commands.md": reference.document(),
+        "docs/python-reference.md": python_reference.document(),
     }
     files |= {f"man/{name}": text for name, text in man.pages().items()}
     files |= {f"docs/schema/{name}": text for name, text in schemas.files().items()}

@@ -1,4 +1,4 @@
-"""docs/schema/*.json: the JSON Schema of everything that budget writes and reads."""
+"""docs/schema/: the JSON Schema of everything that budget writes and reads, and a list of them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,30 @@ from typing import Any
 
 from budget.schema import SCHEMAS, json_schema
 
+HEAD = """\
+<!-- Written by `python -m tests.generated`; do not edit. -->
+# JSON Schema
+
+`budget schema NAME` prints these. The version is part of the name: what changes the meaning of a field, or takes one
+away, is a new version beside the old one.
+
+| schema | of |
+|---|---|
+"""
+
 
 def files() -> dict[str, str]:
-    """File name to text; the version is part of the name, so that an old one can stay beside a new one."""
+    """File name to text."""
     schemas = {name: json_schema(name) for name in SCHEMAS}
-    return {
+    found = {
         f"{name}.{version(schema)}.json": json.dumps(schema, indent=2) + "\n"
         for name, schema in schemas.items()
     }
+    rows = [
+        f"| [{name}]({name}.{version(schema)}.json) | {' '.join(schema.get('description', '').split())} |\n"
+        for name, schema in schemas.items()
+    ]
+    return {**found, "README.md": HEAD + "".join(rows)}
 
 
 def version(schema: dict[str, Any]) -> str:

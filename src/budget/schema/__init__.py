@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from budget.schema import fleet, grid, machine, plan
+from budget.schema import files, fleet, grid, machine, plan
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "fit": plan.Fit,
@@ -30,6 +30,10 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "quants": machine.Quants,
     "fit-inventory": machine.FitInventory,
     "cache": machine.Cache,
+    "ledger": files.LedgerFile,
+    "inventory": files.InventoryFile,
+    "gate-file": files.GateFile,
+    "config-file": files.ConfigFile,
 }
 """Name for `budget schema NAME`."""
 
@@ -45,4 +49,4 @@ def json_schema(name: str) -> dict[str, Any]:
     if name not in SCHEMAS:
         raise UsageError(f"no schema {name!r}", hint=f"schemas: {', '.join(SCHEMAS)}")
     schema = SCHEMAS[name].model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"budget/{name}/v1", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": f"budget/{name}/v1"}
