@@ -83,14 +83,18 @@ def record(
 
 def replace(value: T, /, **changes: Any) -> T:
     """A copy of a record with some fields changed, as `dataclasses.replace`."""
-    names = value.__record_fields__  # type: ignore[attr-defined]
-    return type(value)(**{name: getattr(value, name) for name in names} | changes)
+    return type(value)(**as_dict(value) | changes)
 
 
 def field_names(cls: type[Any]) -> tuple[str, ...]:
     """The names of a record's fields, in order."""
     names: tuple[str, ...] = cls.__record_fields__
     return names
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """The fields of a record by name; what they hold stays as it is."""
+    return {name: getattr(value, name) for name in value.__record_fields__}
 
 
 def _first_init(self: Any, *args: Any, **given: Any) -> None:

@@ -44,9 +44,8 @@ def parse_size(text: str) -> int:
             hint="write bytes, or a number with KiB MiB GiB TiB (binary), KB MB GB TB (decimal) "
             "or K M G T (binary), such as 24GiB or 1.5G",
         )
-    from fractions import Fraction  # it brings decimal: 6 ms that most commands need not pay
-
-    size_bytes = int(Fraction(match["number"]) * factor)
+    whole, _, decimals = match["number"].partition(".")
+    size_bytes: int = int(whole + decimals) * factor // 10 ** len(decimals)
     if size_bytes > MAX_BYTES:
         raise UsageError(f"size too large: {text!r}", hint="sizes end at 8 EiB - 1 byte")
     return size_bytes

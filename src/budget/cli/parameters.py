@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, get_type_hints
+
+from budget.record import record
 
 
 class Option:
@@ -36,7 +38,8 @@ class Argument:
         self.default, self.metavar, self.help, self.show_default = default, metavar, help, show_default
 
 
-class Parameter(NamedTuple):
+@record(kw_only=False)
+class Parameter:
     """One parameter of a command."""
 
     name: str

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from budget.memory.extra import Extra
-from budget.memory.layout import Buffer
 from budget.model.architectures import VALIDATED_COMMIT
-from budget.model.facts import Model
-from budget.planning.fit import DevicePlan, Plan
+from budget.record import as_dict
+
+if TYPE_CHECKING:
+    from budget.memory.extra import Extra
+    from budget.memory.layout import Buffer
+    from budget.model.facts import Model
+    from budget.planning.fit import DevicePlan, Plan
 
 ENGINE = {"name": "llama.cpp", "validated_commit": VALIDATED_COMMIT}
 
@@ -42,7 +44,7 @@ def fit_object(
         "buffers": [buffer_object(b) for b in answer.layout.buffers],
         "extras": [extra_object(e) for e in answer.extras],
         "host_memory": host_object(answer),
-        "failures": [{**asdict(f), "short_bytes": f.short_bytes} for f in answer.failures],
+        "failures": [{**as_dict(f), "short_bytes": f.short_bytes} for f in answer.failures],
         "max_ctx": max_ctx,
         "suggestions": suggestions,
         "notes": notes_of(answer),
