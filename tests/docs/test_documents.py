@@ -131,3 +131,14 @@ def test_pictures_show_what_their_command_shows():
         shown = " ".join(words((DOCS / "pictures" / name).read_text()))
         assert command.split()[2] in shown
         assert "error" not in shown
+
+
+def test_the_wheel_installs_every_completion_and_the_man_pages():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    installed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+    files = {f"completions/{path.name}" for path in (ROOT / "completions").iterdir()}
+    assert set(installed) == files | {"man"}
+    table = (DOCS / "completions.md").read_text()
+    assert all(target in table for target in installed.values())
