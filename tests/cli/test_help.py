@@ -1,0 +1,98 @@
+"""`--help`: groups as in llama-server, examples that are true, and what was meant by a mistake."""
+
+from __future__ import annotations
+
+import shlex
+from importlib import import_module
+
+import pytest
+
+from budget.cli.app import COMMANDS
+from budget.cli.direct import parse
+from budget.cli.help import EXAMPLES, GROUPS, LLAMA_GROUPS, OWN, group_of
+from budget.cli.parameters import Option, own_parameters
+from budget.cli.run import run as run_command
+from budget.cli.run import split_line
+from budget.runtime.options import SETTINGS_OPTIONS
+
+
+@pytest.fixture(name="run")
+def _run(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments):
+        code = run_command(list(arguments))
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+def module_of(name):
+    return import_module(f"budget.cli.{name.replace('-', '_')}")
+
+
+def test_every_shared_option_has_a_group():
+    command = module_of("fit").command
+    own = {p.name for p in own_parameters(command.__wrapped__)}
+    shared = [p for p in command.parameters if isinstance(p.declared, Option) and p.name not in own]
+    assert {p.name for p in shared if group_of(p.name) == OWN} == set()
+
+
+def test_llama_cpps_options_stand_in_llama_servers_groups(run):
+    _, out, _ = run("fit", "--help")
+    at = [out.index(f"\n{title}:\n") for title in (OWN, *GROUPS, *list(LLAMA_GROUPS.values())[1:])]
+    assert at == sorted(at)
+    for option in SETTINGS_OPTIONS:
+        assert group_of(f"llama_{option.name}") == LLAMA_GROUPS[option.group]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_one_screen_wide_and_ends_in_its_examples(run, name):
+    code, out, _ = run(name, "--help")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    if name in EXAMPLES:
+        *_, last = EXAMPLES[name]
+        assert out.rstrip().endswith(f"  {last[0]}\n      {last[1]}")
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        (name, line)
+        for name, lines in EXAMPLES.items()
+        for line, _ in lines
+        if line.startswith(f"budget {name} ")
+    ],
+)
+def test_every_line_of_an_example_is_one_that_the_command_takes(name, line):
+    words = shlex.split(line.partition(" | ")[0].partition(" > ")[0])
+    own, rest = split_line(words[2:])
+    command = module_of(name).command
+    parameters = getattr(command, "parameters", None) or own_parameters(command)
+    assert parse(parameters, own) is not None
+    if rest:
+        from budget.runtime.command_line import parse_command_line
+
+        assert parse_command_line(rest, {}).model
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fit", "m.gguf", "--cxt-size", "8k"), "did you mean --ctx-size"),
+        (("fit", "m.gguf", "--format", "tabel"), "did you mean table?"),
+        (("fit", "m.gguf", "--gpu"), "see budget"),
+        (("chek",), "did you mean check"),
+        (("sweep", "sample:llama-3.1-8b", "--kv", "q80"), "did you mean q8_0"),
+        (("fit", "sample:llama-3.1-8b", "--gpu", "24GiB", "--ram", "64GiB", "-dev", "CUDA1"), "CUDA0"),
+        (("schema", "fitt"), "fit"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_was_meant(run, arguments, words):
+    code, out, err = run(*arguments)
+    assert code in (2, 5)
+    assert out == ""
+    assert err.startswith("budget: error: ")
+    assert words in err
