@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from budget.errors import BudgetError
+from budget.gguf.types import F32
 from budget.memory import kv_cache, recurrent
 from budget.memory.compute import families
 from budget.memory.compute.allocator import DynAllocator, allocate
@@ -34,6 +35,9 @@ Source: llama-context.cpp; the constructor leaves gated delta nets and the light
 """
 SMALL_BATCH = 32
 """Below this many tokens the reservation for token generation can need more than the one for prompts."""
+SMALL_SHARE = 64
+"""A prompt of this many tokens for each sequence needs more host memory for its inputs alone than a token of each
+sequence for what it computes: about 40 rows of the embedding, where a prompt keeps two for each token."""
 
 
 @record(frozen=False, kw_only=False)
@@ -45,6 +49,8 @@ class Plan:
     scheduler: Scheduler
     build: families.Build
     n_copies: int
+    has_overrides: bool
+    """Some weights were sent elsewhere than their layer."""
 
 
 def compute_buffers(
@@ -138,7 +144,7 @@ def _plan(
     shared = _shared(model, params, placement, index, tuple(names), cpu)
     shared.pin_norms = accounting == "real"
     n_copies = N_COPIES if _pipelines(placement, params, model, made) else 1
-    return Plan(shared, made, scheduler, build, n_copies)
+    return Plan(shared, made, scheduler, build, n_copies, placement.has_overrides)
 
 
 def _buffer_types(placement: Placement) -> Iterator[BufferType]:
@@ -226,15 +232,27 @@ def _stages(plan: Plan) -> tuple[list[Stage], Builder | None]:
 
 
 def _token_needs_host(plan: Plan, prompt: Stage) -> bool:
-    """Whether one token may need more host memory than a prompt.
+    """Whether one token may need more memory than a prompt, where some of the model lies on the host.
 
-    A prompt's operations move to a device even where their weights lie in host memory, a token's do not; and what
-    grows with the context (attention without flash attention) or with the state is as large for a token.
+    A prompt's operations move to a device even where their weights lie in host memory, a token's do not. Then what
+    grows with the context (attention without flash attention, caches in f32 that it casts, caches that cross to a
+    device), with the state, or with many sequences beside a small batch is as large for a token or larger.
     """
     shared = plan.shared
+    params = shared.params
     host = shared.n_backends - 1
-    on_host = host in shared.layer_backend or not shared.params.offload_kqv
-    return host > 0 and on_host and (not prompt.flash_attn or any(shared.model.is_recurrent))
+    if host == 0:
+        return False
+    if not params.offload_kqv:
+        return True
+    if host not in shared.layer_backend and not plan.has_overrides:
+        return False
+    return (
+        not prompt.flash_attn
+        or any(shared.model.is_recurrent)
+        or F32 in (params.type_k, params.type_v)
+        or prompt.n_seqs * SMALL_SHARE > prompt.n_tokens
+    )
 
 
 def _resolve(plan: Plan, stage: Stage) -> tuple[Stage, Builder | None]:
