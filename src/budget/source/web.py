@@ -107,7 +107,9 @@ class WebReader:
 
 
 def _key(url: str) -> str:
-    """A cache key that does not hold passwords or signatures."""
+    """A cache key that does not hold passwords or signatures; an address without any is its own key."""
+    if "?" not in url and "@" not in url:
+        return f"url:{url}"
     import hashlib
 
     return f"url:{hashlib.sha256(url.encode('utf-8', 'backslashreplace')).hexdigest()}"
