@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar, dataclass_transform, overload
+from typing import Any, TypeVar, dataclass_transform, overload
 
 T = TypeVar("T")
 _set = object.__setattr__
 
 
-class _Field(NamedTuple):
+class _Field:
     """A default that is made anew for every value, or a field that `repr` leaves out."""
 
-    default_factory: Callable[[], Any] | None
-    repr: bool
+    __slots__ = ("default_factory", "repr")
+
+    def __init__(self, default_factory: Callable[[], Any] | None, is_shown: bool) -> None:
+        self.default_factory, self.repr = default_factory, is_shown
 
 
 def field(*, default_factory: Callable[[], Any] | None = None, repr: bool = True) -> Any:  # noqa: A002 (its name there)

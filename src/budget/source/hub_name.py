@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from budget.errors import UsageError
+from budget.record import record
 
 FORMS = "write hf://user/repo, hf://user/repo:Q4_K_M or hf://user/repo/file.gguf, with @revision if need be"
 _HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
 _PAGES = ("blob", "resolve", "raw", "tree")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class HubName:
     """What an `hf://` name says."""
 
