@@ -21,7 +21,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 _ZSH = """
 PS1='ready> '
-autoload -Uz compinit && compinit -u -D -d /dev/null
+autoload -Uz compinit && compinit -u -D
 zstyle ':completion:*' list-prompt ''
 zstyle ':completion:*' menu no
 source {script}

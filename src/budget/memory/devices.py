@@ -171,9 +171,9 @@ def layer_devices(
 def _splits(
     settings: Settings, machine: Machine, devices: tuple[Device, ...], *, needed: bool
 ) -> list[float]:
-    given = settings.tensor_split
     if settings.split_mode == "none":
-        given = given[: len(devices)]  # one device takes all, whatever the shares
+        return [1.0] * len(devices)  # one device takes all, whatever the shares
+    given = settings.tensor_split
     if len(given) > len(devices) and any(given[len(devices) :]):
         raise UsageError(
             f"-ts has {len(given)} shares for {len(devices)} devices",
