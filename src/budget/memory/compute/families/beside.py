@@ -91,7 +91,7 @@ def arctic(g: Builder) -> None:
 
 
 def grovemoe(g: Builder) -> None:
-    """Source: src/models/grovemoe.cpp: two mixtures of experts with one router."""
+    """Source: src/models/grovemoe.cpp: two mixtures of experts with one router, the second on the first's result."""
     f = Plain(qk_norm="before")
     x, pos, inp, out_ids = g.inp_embd(), g.inp_pos(), g.attn_inp_kv(), g.inp_out_ids()
     n_chunks = g.n_expert // g.model.number("experts_per_group", 1)
@@ -110,7 +110,7 @@ def _grove(g: Builder, il: int, cur: Tensor, n_chunks: int) -> Tensor:
     routed = g.moe(il, cur, norm_w=True, scale_w=0.0, probs_in=probs)
     chunks = g.moe(
         il,
-        cur,
+        routed,
         norm_w=True,
         scale_w=0.0,
         probs_in=probs,

@@ -28,8 +28,8 @@ class Moe:
     """The loader reads `expert_weights_scale`."""
     probs_bias: bool = False
     """The builder passes the selection bias (`exp_probs_b`)."""
-    shared: Literal["", "added", "gated"] = ""
-    """Shared experts beside the routed ones, where the file has them."""
+    shared: Literal["", "added", "gated", "dense"] = ""
+    """Shared experts beside the routed ones, where the file has them; `dense`: the dense block, and the sum scaled."""
     gate_up: bool = False
     """The builder passes merged gate and up experts."""
     scales: bool = False
@@ -228,6 +228,8 @@ def feed_forward(g: Builder, f: Plain, il: int, cur: Tensor) -> Tensor:
         gate_up="ffn_gate_up_exps" if moe.gate_up else "",
         scales=moe.scales,
     )
+    if moe.shared == "dense" and g.opt(il, "ffn_up") is not None:
+        return g.scale(g.add(g.ffn(il, cur, moe.act, scales=False, biases=False), routed))
     if not moe.shared or g.opt(il, "ffn_up_shexp") is None:
         return routed
     shared = shared_experts(g, il, cur, scales=moe.scales)

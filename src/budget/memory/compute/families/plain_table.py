@@ -53,7 +53,8 @@ PLAIN: Final[dict[str, Plain]] = {
     ),
     "grok": Plain(
         embd_scale="always", post_attn_norm="attn_output_norm",
-        post_ffn_norm=("layer_output_norm", "post_ffw_norm"), moe=Moe(act="gelu"), logit_scale=True, softcap=True,
+        post_ffn_norm=("layer_output_norm", "post_ffw_norm"), moe=Moe(act="gelu", shared="dense"),
+        logit_scale=True, softcap=True,
     ),
     "hunyuan-dense": Plain(qk_norm="after", factors=True),
     "hunyuan-moe": Plain(qk_norm="after", factors=True, moe=Moe(shared="added")),
