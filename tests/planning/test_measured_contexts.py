@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pytest
-import truth
 
+import truth
 from budget.machine.device import Host, Machine
 from budget.memory.layout import lay_out
 from budget.planning.budget import resolve_budget
 from budget.planning.fit import Request, context_step, max_context, with_context
 from budget.runtime.command_line import parse_command_line
 
-HERE = Machine(host=Host(ram_total_bytes=1 << 42, ram_available_bytes=1 << 42, cpu_features=("avx2", "fma", "f16c")))
+HERE = Machine(
+    host=Host(ram_total_bytes=1 << 42, ram_available_bytes=1 << 42, cpu_features=("avx2", "fma", "f16c"))
+)
 ROWS = truth.rows("max_ctx_cpu")
 
 
