@@ -19,9 +19,7 @@ def command(
     quiet: QuietOption = False,
     profile: Annotated[
         bool,
-        Option(
-            "--profile", help="Fixed bytes and bytes per token of the plan, on devices and on the host."
-        ),
+        Option("--profile", help="Fixed bytes and bytes per token of the plan, on devices and on the host."),
     ] = False,
 ) -> int:
     """What the header says: layers, heads, windows, experts, and sizes by tensor type and by layer."""

@@ -386,9 +386,7 @@ def _settings_parameters() -> list[tuple[Parameter, Callable[[Any], list[str]]]]
 
 
 JsonOption = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]
-QuietOption = Annotated[
-    bool, Option("--quiet", "-q", help="Print nothing; the exit code is the answer.")
-]
+QuietOption = Annotated[bool, Option("--quiet", "-q", help="Print nothing; the exit code is the answer.")]
 
 
 def print_text(text: str) -> None:
