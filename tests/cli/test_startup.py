@@ -44,6 +44,25 @@ def test_a_command_loads_nothing_heavy(arguments):
     assert not modules & HEAVY
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("max-ctx", SAMPLE, "--gpu", "24GiB", "--ram", "64GiB"),
+        ("fit", SAMPLE, "--gpu", "24GiB", "--ram", "64GiB", "-c", "8192"),
+        ("inspect", SAMPLE),
+    ],
+    ids=" ".join,
+)
+def test_a_plain_line_loads_neither_typer_nor_what_dataclasses_bring(arguments):
+    assert not loaded(*arguments)[1] & {"typer", "dataclasses", "inspect", "fractions", "hashlib"}
+
+
+def test_inspect_loads_nothing_that_plans():
+    modules = loaded("inspect", SAMPLE)[1]
+
+    assert not {m for m in modules if m.startswith(("budget.planning", "budget.memory.compute"))}
+
+
 def test_help_loads_no_command():
     assert not {
         m for m in loaded("--help")[1] if m.startswith(("budget.memory", "budget.model", "budget.planning"))

@@ -253,3 +253,8 @@ def test_budgets_own_options_take_counts_with_a_suffix_and_llama_lines_do_not():
 def test_settings_of_options_read_the_environment_only_when_given():
     assert parse_settings([])[0] == Settings()
     assert parse_settings([], tool="llama-cli", env={"LLAMA_ARG_CTX_SIZE": "8"})[0].n_ctx == 8
+
+
+@pytest.mark.parametrize("tool", ["llama-server", "llama-cli"])
+def test_no_flags_at_all_are_the_plain_settings(tool):
+    assert parse_settings([], tool=tool) == (Settings(tool=tool), frozenset())

@@ -108,9 +108,14 @@ class Question:
                 )
             settings: Settings = self._command_line.settings
             return settings
+        tool: Any = self.values.get("tool") or "llama-server"
+        if not own:  # what parse_settings makes of nothing, without loading it
+            from budget.runtime.settings import Settings
+
+            return Settings(tool=tool)
         from budget.runtime.command_line import parse_settings
 
-        return parse_settings(own, tool=self.values.get("tool") or "llama-server", suffixes=True)[0]
+        return parse_settings(own, tool=tool, suffixes=True)[0]
 
     @functools.cached_property
     def machine(self) -> Machine:

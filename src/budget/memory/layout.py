@@ -6,7 +6,7 @@ from typing import Literal
 
 from budget.gguf.types import GGMLType
 from budget.machine.device import Device, Machine
-from budget.memory import buffer_types, split_tensor
+from budget.memory import buffer_types
 from budget.memory.compute import compute_buffers
 from budget.memory.compute.result import ComputeBuffers
 from budget.memory.kv_cache import CacheTensor, cache_tensors
@@ -160,6 +160,8 @@ def _slices(
     compute: ComputeBuffers,
 ) -> tuple[tuple[Buffer, int], ...]:
     """What each device behind the Meta device holds, and how much of that is state."""
+    from budget.memory import split_tensor
+
     n = len(placement.meta_devices)
     meta = placement.device_buffer_types[0]
     types = tuple(buffer_types.device_buffer_type(d, i) for i, d in enumerate(placement.meta_devices))

@@ -11,7 +11,6 @@ from budget.memory import buffer_types, devices, supports, tensor_ops
 from budget.memory.placement import BufferType, PlacedTensor, Placement, TensorClass
 from budget.model.facts import Model
 from budget.record import record, replace
-from budget.runtime.pattern import tensor_pattern
 from budget.runtime.settings import Settings
 
 _LAZY_AUTO_BYTES = 4 << 30
@@ -137,6 +136,10 @@ def _uses_mmap(settings: Settings, used: tuple[Device, ...]) -> bool:
 def _overrides(
     settings: Settings, device_types: tuple[BufferType, ...], pinned: BufferType | None
 ) -> tuple[tuple[re.Pattern[str], BufferType], ...]:
+    if not settings.tensor_buft_overrides:
+        return ()
+    from budget.runtime.pattern import tensor_pattern
+
     named = {t.name: t for t in (*device_types, buffer_types.CPU)}
     if pinned is not None:
         named[pinned.name] = pinned

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 from budget.machine.device import Device, Machine
 from budget.memory.extra import Companion, Extra
 from budget.memory.layout import HOST, Basis, Layout, lay_out
-from budget.memory.overhead import bare_overhead_bytes, overhead_bytes
 from budget.memory.placement import Placement
 from budget.model.facts import Model
 from budget.planning.budget import UNLIMITED, Budget, Cap
@@ -220,6 +219,8 @@ def _overhead(request: Request, layout: Layout, device: Device | None) -> int:
         return 0
     if request.overhead_bytes is not None:
         return request.overhead_bytes
+    from budget.memory.overhead import bare_overhead_bytes, overhead_bytes
+
     if device.name not in {d.name for d in layout.devices}:
         return bare_overhead_bytes(device)
     return overhead_bytes(device, layout, request.model)

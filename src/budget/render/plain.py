@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from budget.planning.fit import Plan
 from budget.units import format_size
+
+if TYPE_CHECKING:
+    from budget.planning.fit import Plan
 
 
 def table(
