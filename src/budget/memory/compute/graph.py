@@ -327,13 +327,9 @@ class Graph(Ops):
     def kq_mask(self, n_kv: int, *, flash_attn: bool | None = None) -> Tensor:
         """Source: llama-graph.cpp, `build_attn_inp_kq_mask`."""
         fa = self.flash_attn if flash_attn is None else flash_attn
+        n_stream = 1 if self.params.kv_unified else self.n_seqs
         return self.input(
-            F16 if fa else F32,
-            n_kv,
-            self.n_tokens // self.n_stream,
-            1,
-            self.n_stream,
-            name="attn_inp_kq_mask",
+            F16 if fa else F32, n_kv, self.n_tokens // n_stream, 1, n_stream, name="attn_inp_kq_mask"
         )
 
     def k_idxs(self) -> Tensor:

@@ -34,7 +34,7 @@ FUSED_PROBES = (("hc_pre", 1), ("hc_comb", 1), ("hc_post", 1))
 Source: llama-context.cpp; the constructor leaves gated delta nets and the lightning indexer fused, unprobed.
 """
 SMALL_BATCH = 32
-"""Below this many tokens the reservation for token generation can need more than the one for prompts."""
+"""Below this many tokens per sequence the reservation for token generation can need more than that for prompts."""
 SMALL_SHARE = 64
 """A prompt of this many tokens for each sequence needs more host memory for its inputs alone than a token of each
 sequence for what it computes: about 40 rows of the embedding, where a prompt keeps two for each token."""
@@ -224,7 +224,7 @@ def _stages(plan: Plan) -> tuple[list[Stage], Builder | None]:
     )
     prompt, graph = _resolve(plan, prompt)
     stages = [prompt]
-    if prompt.n_tokens < SMALL_BATCH or _token_needs_host(plan, prompt):
+    if prompt.n_tokens < SMALL_BATCH * n_seqs or _token_needs_host(plan, prompt):
         stages.append(replace(prompt, n_tokens=n_seqs, n_outputs=n_seqs))
     if model.arch is not None and model.arch.name in ONE_SEQUENCE_LAST:
         stages.append(replace(prompt, n_tokens=n_tokens, n_seqs=1))
@@ -245,6 +245,8 @@ def _token_needs_host(plan: Plan, prompt: Stage) -> bool:
         return False
     if not params.offload_kqv:
         return True
+    if host > 1 and (host in shared.layer_backend or plan.has_overrides):
+        return True  # a prompt's operations all move to the first device
     if host not in shared.layer_backend and not plan.has_overrides:
         return False
     return (
