@@ -127,6 +127,8 @@ class Ops:
         return Tensor(op, a.type, a.ne, src, name or a.name)
 
     def add(self, a: Tensor, b: Tensor, name: str = "") -> Tensor:
+        if a.ne != b.ne and any(n % m for n, m in zip(a.ne, b.ne, strict=True)):
+            raise ShapeError(f"{name or a.name}: {b.ne} cannot be added to {a.ne}")
         return Tensor("ADD", a.type, a.ne, [a, b], name or a.name)
 
     def sub(self, a: Tensor, b: Tensor, name: str = "") -> Tensor:
