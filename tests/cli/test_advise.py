@@ -90,3 +90,18 @@ def test_fit_suggests_what_is_enough():
     assert run("fit", "sample:qwen3-30b-a3b", *CARD, "-c", "16k", "-q", *flag)[0] == 0
     _, text, _ = run("fit", "sample:qwen3-30b-a3b", "--gpu", "24GiB", "--ram", "64GiB", "-c", "8k", "--json")
     assert json.loads(text)["suggestions"] == []
+
+
+def test_servers_of_an_inventory_come_before_the_line_that_uses_them(tmp_path, capsys):
+    from budget.cli.run import run as run_command
+
+    assert run_command(["devices", "--gpu", "24GiB", "--ram", "64GiB", "--json"]) == 0
+    machine = capsys.readouterr().out
+    for name in ("node1", "node2"):
+        (tmp_path / f"{name}.json").write_text(machine)
+    asked = ["advise", "sample:llama-3.3-70b", "--rpc-from", str(tmp_path), "--no-gpu", "--ram", "32GiB"]
+    assert run_command(asked) == 0
+    first, second, line, *_ = capsys.readouterr().out.splitlines()
+    assert first == "ggml-rpc-server -H node1 -p 50052 -d CUDA0 -c"
+    assert second == "ggml-rpc-server -H node2 -p 50052 -d CUDA0 -c"
+    assert "--rpc node1:50052,node2:50052" in line

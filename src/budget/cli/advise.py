@@ -11,6 +11,7 @@ from budget.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from budget.planning.advise import Advice
+    from budget.planning.fit import Request
 
 Prefer = Literal["context", "speed", "quality", "slots"]
 
@@ -51,7 +52,7 @@ def command(
     if form in ("csv", "markdown"):
         raise UsageError(f"--format {form}: advice has no such form", hint="use plain, table or json")
     loaded = asked.load(asked.specs()[0])
-    request = asked.request(loaded.model)
+    request, servers = _with_servers(asked, asked.request(loaded.model))
     advice = advise(
         request,
         _explicit(asked),
@@ -61,7 +62,7 @@ def command(
     )
     if not quiet:
         _show(advice, form, line=only_line, spec=loaded.spec, location=loaded.source.location,
-              file_bytes=loaded.source.file_bytes)  # fmt: skip
+              file_bytes=loaded.source.file_bytes, servers=servers)  # fmt: skip
     if advice.best is not None:
         return int(ExitCode.OK)
     return int(ExitCode.DOES_NOT_FIT if advice.asked.failures else ExitCode.UNKNOWN)
@@ -81,8 +82,30 @@ def _explicit(asked: Question) -> frozenset[str]:
     return parse_settings(own, tool=asked.values.get("tool") or "llama-server", suffixes=True)[1]
 
 
+def _with_servers(asked: Question, request: Request) -> tuple[Request, list[str]]:
+    """`request` with the RPC servers of an inventory in its line, and what starts each server."""
+    path = asked.values.get("rpc_from")
+    if path is None:
+        return request, []
+    from budget.machine.inventory.load import load_inventory
+    from budget.machine.rpc import DEFAULT_PORT, server_command
+    from budget.record import replace
+
+    nodes = [node for node in load_inventory(path) if node.problem is None]
+    endpoints = tuple(f"{node.name}:{DEFAULT_PORT}" for node in nodes)
+    settings = replace(request.settings, rpc=(*request.settings.rpc, *endpoints))
+    return replace(request, settings=settings), [server_command(node.name, node.machine) for node in nodes]
+
+
 def _show(
-    advice: Advice, form: Format, *, line: bool, spec: str, location: str, file_bytes: int | None
+    advice: Advice,
+    form: Format,
+    *,
+    line: bool,
+    spec: str,
+    location: str,
+    file_bytes: int | None,
+    servers: list[str],
 ) -> None:
     from budget.render import advise as render
 
@@ -97,6 +120,9 @@ def _show(
             texts = [*shortfall_lines(advice.asked), *advice.notes]
             sys.stderr.write("\n".join(["nothing fits:", *texts]) + "\n")
     elif form == "json":
+        from budget.record import replace
+
+        advice = replace(advice, notes=(*advice.notes, *servers))
         write_json(render.advise_object(advice, model=spec, path=location, file_bytes=file_bytes))
     else:
-        show(form, lambda look: render.advise_lines(advice, model=spec, look=look))
+        show(form, lambda look: render.advise_lines(advice, model=spec, look=look, servers=servers))

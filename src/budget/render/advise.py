@@ -32,14 +32,15 @@ def command_text(choice: Choice, model: str) -> str:
     return shlex.join(command_of(choice, model))
 
 
-def advise_lines(advice: Advice, *, model: str, look: Look) -> list[Line]:
-    """The line, the table it leads to, what it costs, and the alternatives."""
+def advise_lines(advice: Advice, *, model: str, look: Look, servers: Sequence[str] = ()) -> list[Line]:
+    """What starts each RPC server, the line, the table it leads to, what it costs, and the alternatives."""
     best = advice.best
     if best is None:
         lines = [plain(f"NOTHING FITS: {model}", "bad")]
         texts = [*shortfall_lines(advice.asked), *advice.notes]
         return lines + [line for text in texts for line in wrapped(text, look)]
-    lines = [plain(command_text(best, model), "bold"), plain("")]
+    lines = [plain(server, "bold") for server in servers]
+    lines += [plain(command_text(best, model), "bold"), plain("")]
     lines += text_table(*part_table(rows_of(best.plan), look.width))
     lines += [plain(""), *_said(best, look)]
     if advice.alternatives:
