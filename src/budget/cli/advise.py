@@ -120,7 +120,7 @@ def _show(
             texts = [*shortfall_lines(advice.asked), *advice.notes]
             sys.stderr.write("\n".join(["nothing fits:", *texts]) + "\n")
     elif form == "json":
-        from budget.record import replace
+        from dataclasses import replace
 
         advice = replace(advice, notes=(*advice.notes, *servers))
         write_json(render.advise_object(advice, model=spec, path=location, file_bytes=file_bytes))
