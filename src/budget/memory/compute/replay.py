@@ -279,7 +279,8 @@ def _resolve_flash_attn(plan: Plan, stage: Stage) -> tuple[Stage, Builder | None
     """`auto` stays on when flash attention of each layer runs on the device of the layer."""
     shared = plan.shared
     on_devices = all(b < shared.n_backends - 1 for b in shared.layer_backend[:-1])
-    if shared.params.offload_kqv and on_devices and not any(shared.model.is_recurrent):
+    stays = not (plan.has_overrides and _attention_on_host(shared))
+    if shared.params.offload_kqv and on_devices and stays and not any(shared.model.is_recurrent):
         # each node stands between operations with weights and caches of its own layer's device
         graph = _build(plan, stage)
         on = all(plan.backends[shared.layer_backend[il]].supports(t) for t, il in graph.fattn)
@@ -287,6 +288,11 @@ def _resolve_flash_attn(plan: Plan, stage: Stage) -> tuple[Stage, Builder | None
     graph = _probe(plan, stage, 1)
     on = all(t.backend == shared.layer_backend[il] for t, il in graph.fattn)
     return (stage if on else replace(stage, flash_attn=False)), None
+
+
+def _attention_on_host(shared: Shared) -> bool:
+    """Whether weights of attention were sent to the host, so that it may run on another device than its layer's."""
+    return any(".attn" in name and placed.buffer_type.is_host for name, placed in shared.weights.items())
 
 
 def _resolve_fused(plan: Plan, stage: Stage) -> Stage:
