@@ -11,10 +11,10 @@ from budget.planning.advise import Advice, Choice
 from budget.planning.offload import gpu_weight_bytes
 from budget.planning.parts import rows_of
 from budget.planning.speed import Speed
+from budget.render.fit import part_table
 from budget.render.json import fit_object
-from budget.render.lines import Line, Look, plain, text_table, wrapped
-from budget.render.plain import shortfall_lines
-from budget.render.table import part_table
+from budget.render.screen import GAP, Block, Command, Text, Title
+from budget.render.words import shortfall_lines
 from budget.runtime.rendering import to_command_line
 from budget.runtime.settings import Settings
 from budget.units import format_count, format_size
@@ -32,36 +32,53 @@ def command_text(choice: Choice, model: str) -> str:
     return shlex.join(command_of(choice, model))
 
 
-def advise_lines(advice: Advice, *, model: str, look: Look, servers: Sequence[str] = ()) -> list[Line]:
+def advise_screen(advice: Advice, *, model: str, servers: Sequence[str] = ()) -> list[Block]:
     """What starts each RPC server, the line, the table it leads to, what it costs, and the alternatives."""
     best = advice.best
     if best is None:
-        lines = [plain(f"NOTHING FITS: {model}", "bad")]
         texts = [*shortfall_lines(advice.asked), *advice.notes]
-        return lines + [line for text in texts for line in wrapped(text, look)]
-    lines = [plain(server, "bold") for server in servers]
-    lines += [plain(command_text(best, model), "bold"), plain("")]
-    lines += text_table(*part_table(rows_of(best.plan), look.width))
-    lines += [plain(""), *_said(best, look)]
+        return [Title("NOTHING FITS", "bad", model), *(Text(text) for text in texts)]
+    blocks: list[Block] = [Command(server, "bold") for server in servers]
+    blocks += [
+        Command(command_text(best, model), "bold"),
+        GAP,
+        part_table(rows_of(best.plan)),
+        GAP,
+        *_said(best),
+    ]
     if advice.alternatives:
-        lines += [plain(""), plain("Alternatives:", "bold")]
+        blocks += [GAP, Text("Alternatives:", "bold")]
     for choice in advice.alternatives:
-        lines += [plain(""), plain(command_text(choice, model)), *_said(choice, look)]
-    lines += [plain(""), *(line for note in advice.notes for line in wrapped(f"Note: {note}", look, "dim"))]
-    return lines
+        blocks += [GAP, Command(command_text(choice, model)), *_said(choice)]
+    notes = [Text(f"Note: {note}", "dim") for note in advice.notes]
+    return [*blocks, GAP, *notes] if notes else blocks
 
 
-def _said(choice: Choice, look: Look) -> list[Line]:
+def advise_rows(advice: Advice, *, model: str) -> list[dict[str, Any]]:
+    """A row per choice for CSV, the best one first."""
+    choices = [] if advice.best is None else [advice.best, *advice.alternatives]
+    return [
+        {
+            "command": command_text(choice, model),
+            "n_ctx": choice.plan.layout.params.n_ctx,
+            "type_k": choice.plan.layout.params.type_k.name,
+            "type_v": choice.plan.layout.params.type_v.name,
+            "gpu_weights_bytes": gpu_weight_bytes(choice.plan.layout),
+            "tokens_per_second": choice.speed.tokens_per_second,
+            "costs": "; ".join(choice.costs),
+        }
+        for choice in choices
+    ]
+
+
+def _said(choice: Choice) -> list[Block]:
     """What a choice is and what it costs."""
     params = choice.plan.layout.params
     what = (
         f"Context {format_count(params.n_ctx)}, K/V {params.type_k.name}/{params.type_v.name}"
         f"{_on_gpus(choice)}{_rate(choice.speed)}"
     )
-    lines = wrapped(what, look)
-    for cost in choice.costs:
-        lines += wrapped(f"Costs {cost}", look)
-    return lines
+    return [Text(what), *(Text(f"Costs {cost}") for cost in choice.costs)]
 
 
 def _on_gpus(choice: Choice) -> str:
@@ -79,7 +96,9 @@ def _rate(speed: Speed) -> str:
     return f"; at most {speed.tokens_per_second:,.1f} tokens/s with {filled} in the cache{prompt} (estimate)"
 
 
-def advise_object(advice: Advice, *, model: str, path: str, file_bytes: int | None) -> dict[str, Any]:
+def advise_object(
+    advice: Advice, *, model: str, path: str, file_bytes: int | None, servers: Sequence[str] = ()
+) -> dict[str, Any]:
     """`budget/advise/v1`; `command` and `settings` are null where nothing fits, `plan` then says what was asked."""
     best = advice.best
     answer = best.plan if best is not None else advice.asked
@@ -103,7 +122,7 @@ def advise_object(advice: Advice, *, model: str, path: str, file_bytes: int | No
             for choice in advice.alternatives
         ],
         "ranked_by": advice.ranked_by,
-        "notes": list(advice.notes),
+        "notes": [*advice.notes, *servers],
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from budget.planning.parts import KINDS, Row, unlimited
 from budget.render.lines import Line, Look, Span
-from budget.units import GiB
+from budget.render.words import gib
 
 NAMES = {
     "weights": "weights", "kv": "K/V", "state": "state", "compute": "compute", "output": "output",
@@ -26,12 +26,6 @@ _LETTERS = {
 _SOLID = "█"
 _MAX_CELLS = 60
 """A wider bar says no more."""
-
-
-def gib(size_bytes: int) -> str:
-    """`size_bytes` in GiB with two decimals; what is there but rounds to nothing is `<0.01`."""
-    text = f"{size_bytes / GiB:.2f}"
-    return "<0.01" if size_bytes > 0 and text == "0.00" else text
 
 
 def bars(rows: Sequence[Row], look: Look) -> list[Line]:

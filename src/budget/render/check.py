@@ -8,7 +8,7 @@ from typing import Any
 
 from budget.planning.gate import Outcome, Result, exit_code
 from budget.render.json import ENGINE, device_object
-from budget.render.lines import Line, Look, plain, wrapped
+from budget.render.screen import GAP, Block, Cell, Table, Text, Title
 
 MARK = {
     "passed": ("ok", "good"),
@@ -51,24 +51,17 @@ def _cases(n: int) -> str:
     return f"{n} case{'' if n == 1 else 's'}"
 
 
-def check_lines(checked: Sequence[Checked], look: Look) -> list[Line]:
-    """Verdict first, then a line per case, and what each one that failed is instead."""
-    results = all_results(checked)
-    style = "good" if exit_code(results) == 0 else "bad"
-    lines: list[Line] = [plain(headline(checked), style)]
-    width = max(len(MARK[r.status][0]) for r in results)
+def check_screen(checked: Sequence[Checked]) -> list[Block]:
+    """Verdict first, then a row per case, and what each one that failed is instead."""
+    style = "good" if exit_code(all_results(checked)) == 0 else "bad"
+    blocks: list[Block] = [Title(headline(checked), style)]
     for file in checked:
-        lines += [plain(""), plain(file.file, "bold")]
+        rows: list[Sequence[Cell]] = []
         for result in file.results:
-            mark, color = MARK[result.status]
-            first, *more = wrapped(f"{result.case.name}", Look(width=look.width - width - 4))
-            lines += [((f"  {mark.ljust(width)}  ", color), *first), *(((" " * width, ""), *m) for m in more)]
-            for text in details(result):
-                indent = " " * (width + 6)
-                lines += [
-                    ((indent, ""), *line) for line in wrapped(text, Look(width=look.width - len(indent)))
-                ]
-    return lines
+            rows.append((MARK[result.status], result.case.name))
+            rows += [("", (f"  {text}", "")) for text in details(result)]
+        blocks += [GAP, Text(file.file, "bold"), Table((), rows, left=(0, 1), wrap=1, indent=2)]
+    return blocks
 
 
 def details(result: Result) -> list[str]:
@@ -111,18 +104,18 @@ def _property(text: str) -> str:
 
 
 def check_markdown(checked: Sequence[Checked]) -> str:
-    """A table per file, for a job summary."""
-    from budget.render.markdown import code, escape, markdown_table
+    """A table per file, for a job summary: every expectation, met or not."""
+    from budget.render.markdown import code, to_markdown
 
-    lines = [f"### {headline(checked)}"]
+    blocks: list[Block] = []
     for file in checked:
         rows = []
         for result in file.results:
             conditions = [_condition(o) for o in result.outcomes] or details(result)
             rows.append([MARK[result.status][0], result.case.name, "; ".join(conditions)])
-        lines += ["", code(file.file), "", *markdown_table(["", "case", "expected"], rows, left=(0, 1, 2))]
-    lines += ["", escape(f"budget, by the arithmetic of llama.cpp {ENGINE['validated_commit']}")]
-    return "\n".join(lines)
+        blocks += [Text(code(file.file)), Table(["", "case", "expected"], rows, left=(0, 1, 2))]
+    blocks.append(Text(f"budget, by the arithmetic of llama.cpp {ENGINE['validated_commit']}"))
+    return f"### {headline(checked)}\n\n{to_markdown(blocks)}"
 
 
 def _condition(outcome: Outcome) -> str:
@@ -199,13 +192,16 @@ def _case_object(file: Checked, result: Result) -> dict[str, Any]:
     }
 
 
-def check_rows(checked: Sequence[Checked]) -> tuple[list[str], list[list[object]]]:
+def check_rows(checked: Sequence[Checked]) -> list[dict[str, Any]]:
     """A row per expectation, for CSV."""
-    rows: list[list[object]] = []
+    rows: list[dict[str, Any]] = []
     for file in checked:
         for result in file.results:
-            first: list[object] = [file.file, file.line(result), result.case.name]
+            first = {"file": file.file, "line": file.line(result), "case": result.case.name}
             if result.error is not None:
-                rows.append([*first, None, "error", result.error.message])
-            rows += [[*first, o.expectation.text, o.status, o.actual] for o in result.outcomes]
-    return ["file", "line", "case", "expectation", "status", "actual"], rows
+                rows.append(first | {"expectation": None, "status": "error", "actual": result.error.message})
+            rows += [
+                first | {"expectation": o.expectation.text, "status": o.status, "actual": o.actual}
+                for o in result.outcomes
+            ]
+    return rows

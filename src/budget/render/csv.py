@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-
-from budget.planning.fit import Plan
-from budget.render.json import device_object
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 
-def to_csv(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """RFC 4180 with line feeds; None is empty, and booleans are `true` and `false`."""
+def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """RFC 4180 with line feeds, a column for each key of the rows.
+
+    What is nested is `outer.inner`, a list is one cell with spaces between, None is empty, booleans are `true` and
+    `false`.
+    """
+    flat = [dict(_flat(row)) for row in rows]
+    headers = list(dict.fromkeys(key for row in flat for key in row))
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(headers)
-    writer.writerows([[_cell(value) for value in row] for row in rows])
+    writer = csv.DictWriter(out, headers, restval="", lineterminator="\n")
+    if headers:
+        writer.writeheader()
+    writer.writerows(flat)
     return out.getvalue()
 
 
-def _cell(value: object) -> object:
+def _flat(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in row.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _cell(value)
+
+
+def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return " ".join(str(_cell(item)) for item in value)
     return "" if value is None else value
-
-
-def fit_csv(answer: Plan, *, name: str, max_ctx: int | None) -> str:
-    """A row per device, with the names of `budget fit --json`."""
-    rows = []
-    headers: list[str] = []
-    for device in answer.devices:
-        numbers = {k: v for k, v in device_object(device).items() if k != "basis"}
-        row = {"model": name, "verdict": answer.verdict, "n_ctx": answer.layout.params.n_ctx, **numbers,
-               "max_ctx": max_ctx}  # fmt: skip
-        headers = list(row)
-        rows.append(list(row.values()))
-    return to_csv(headers, rows)

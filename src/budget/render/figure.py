@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from budget.errors import UsageError
 from budget.planning.sweep import Sweep
 from budget.render.plot import Chart, Curve, between
+from budget.render.screen import Cell
 from budget.render.sweep import AXIS_NAMES, charts, device_table, devices_of, grid_table
 
 if TYPE_CHECKING:
@@ -197,13 +198,14 @@ def _tables(found: Sweep) -> list[str]:
     else:
         named = [(f"<h2>{escape(device)}</h2>", grid_table(found, device)) for device in devices]
     parts = []
-    for title, (headers, rows) in named:
-        head = "".join(f"<th>{escape(h.strip())}</th>" for h in headers)
-        body = "".join(f"<tr>{''.join(map(_td, row))}</tr>" for row in rows)
+    for title, table in named:
+        head = "".join(f"<th>{escape(h.strip())}</th>" for h in table.headers)
+        body = "".join(f"<tr>{''.join(map(_td, row))}</tr>" for row in table.rows)
         parts.append(f"{title}<table><tr>{head}</tr>{body}</table>")
     return [*parts, *(f"<p>{escape(text)}</p>" for text in rest)]
 
 
-def _td(cell: str) -> str:
-    short = ' class="short"' if cell.endswith("!") else ""
-    return f"<td{short}>{escape(cell.rstrip('! '))}</td>"
+def _td(cell: Cell) -> str:
+    text, style = (cell, "") if isinstance(cell, str) else cell
+    short = ' class="short"' if style == "bad" else ""
+    return f"<td{short}>{escape(text.rstrip('! '))}</td>"

@@ -11,7 +11,8 @@ from budget.planning.ledger import Admission
 from budget.planning.residents import Fleet, Resident
 from budget.planning.usage import Shortfall
 from budget.render.json import ENGINE, device_object
-from budget.render.plain import table
+from budget.render.screen import GAP, Block, Cell, Table, Text, Title
+from budget.render.words import MARK, VERDICT_STYLE, verdict_cell
 from budget.units import format_size
 
 _VERDICT = {"fits": "FIT", "does_not_fit": "DO NOT FIT", "unknown": "UNKNOWN"}
@@ -29,7 +30,7 @@ def _failures(failures: Sequence[Shortfall]) -> list[dict[str, Any]]:
     ]
 
 
-def _lines(failures: Sequence[Shortfall]) -> list[str]:
+def _sentences(failures: Sequence[Shortfall]) -> list[str]:
     return [
         f"{f.device}: all together need {format_size(f.required_bytes)}, may use {format_size(f.available_bytes)}, "
         f"short by {format_size(f.short_bytes)}"
@@ -53,18 +54,34 @@ def fleet_object(answer: Fleet, specs: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def fleet_text(answer: Fleet, specs: Sequence[str]) -> str:
+def fleet_screen(answer: Fleet, specs: Sequence[str]) -> list[Block]:
     """A row per model, a column per device, and the sum."""
     devices = [d.name for d in answer.plans[0].devices]
-    rows = []
+    rows: list[list[Cell]] = []
     for spec, plan in zip(specs, answer.plans, strict=True):
         sizes = {d.name: d.required_bytes - d.reserve_bytes for d in plan.devices}
         rows.append(
-            [spec, *(format_size(sizes.get(name, 0)) for name in devices), plan.verdict.replace("_", " ")]
+            [spec, verdict_cell(plan.verdict), *(format_size(sizes.get(name, 0)) for name in devices)]
         )
-    rows.append(["together", *(format_size(answer.usage.get(name, 0)) for name in devices), ""])
-    lines = [f"{_VERDICT[answer.verdict]} TOGETHER", "", *table(["model", *devices, ""], rows)]
-    return "\n".join([*lines, *_lines(answer.failures), *answer.reasons])
+    total = [(format_size(answer.usage.get(name, 0)), "bold") for name in devices]
+    rows.append([("together", "bold"), (MARK[answer.verdict], VERDICT_STYLE[answer.verdict]), *total])
+    return [
+        Title(f"{_VERDICT[answer.verdict]} TOGETHER", VERDICT_STYLE[answer.verdict]),
+        GAP,
+        Table(["model", "verdict", *devices], rows, left=(0, 1)),
+        GAP,
+        *(Text(text, "bad") for text in _sentences(answer.failures)),
+        *(Text(reason, "warn") for reason in answer.reasons),
+    ]
+
+
+def fleet_rows(answer: Fleet, specs: Sequence[str]) -> list[dict[str, Any]]:
+    """A row per model and device, for CSV."""
+    return [
+        {"model": model["path"], "verdict": model["verdict"], **device}
+        for model in fleet_object(answer, specs)["models"]
+        for device in model["devices"]
+    ]
 
 
 def admission_object(plan: Plan, admission: Admission, name: str) -> dict[str, Any]:
@@ -81,12 +98,14 @@ def admission_object(plan: Plan, admission: Admission, name: str) -> dict[str, A
     }
 
 
-def admission_text(plan: Plan, admission: Admission, name: str) -> str:
+def admission_screen(plan: Plan, admission: Admission, name: str) -> list[Block]:
     """Whether it was admitted, and why not."""
+    if not admission.admitted:
+        texts = [*_sentences(admission.failures), *admission.unknown]
+        return [Title("NOT ADMITTED", "bad", name), *(Text(text) for text in texts)]
     claim = ", ".join(f"{d.name} {format_size(d.required_bytes)}" for d in plan.devices if d.required_bytes)
-    if admission.admitted:
-        return f"ADMITTED: {name}\n{claim}\n{len(admission.ledger.residents)} in the ledger"
-    return "\n".join([f"NOT ADMITTED: {name}", *_lines(admission.failures), *admission.unknown])
+    n = len(admission.ledger.residents)
+    return [Title("ADMITTED", "good", name), Text(claim), Text(f"{n} in the ledger")]
 
 
 def _resident(resident: Resident) -> dict[str, Any]:
@@ -108,10 +127,10 @@ def eviction_object(answer: Eviction | None) -> dict[str, Any]:
     }
 
 
-def eviction_text(answer: Eviction | None) -> str:
+def eviction_screen(answer: Eviction | None) -> list[Block]:
     """Names, one per line, so that a script can unload them."""
     if answer is None:
-        return "no set of residents makes room"
+        return [Text("no set of residents makes room", "bad")]
     if not answer.residents:
-        return "it fits as it is"
-    return "\n".join(f"{r.name}  {format_size(r.total_bytes)}" for r in answer.residents)
+        return [Text("it fits as it is", "good")]
+    return [Table((), [[r.name, format_size(r.total_bytes)] for r in answer.residents])]

@@ -7,8 +7,8 @@ from typing import Any
 
 from budget.machine.hardware import HardwareRow
 from budget.planning.fit import Plan
-from budget.render.plain import table
-from budget.units import format_size
+from budget.render.screen import Block, Table, Text
+from budget.render.words import size_or_unknown
 
 Rows = Sequence[tuple[HardwareRow, Plan | None]]
 
@@ -36,13 +36,15 @@ def hardware_object(rows: Rows) -> dict[str, Any]:
     }
 
 
-def hardware_text(rows: Rows) -> str:
+def hardware_screen(rows: Rows) -> list[Block]:
     """A row each; an entry of low confidence is marked."""
+    if not rows:
+        return [Text("nothing in the catalogue matches", "warn")]
     cells = [
         [
             f"{row.id}{' ?' if row.confidence == 'low' else ''}",
             row.kind,
-            "unknown" if row.memory_bytes is None else format_size(row.memory_bytes),
+            size_or_unknown(row.memory_bytes),
             "-"
             if row.bandwidth_bytes_per_second is None
             else f"{row.bandwidth_bytes_per_second / 1e9:.0f} GB/s",
@@ -51,10 +53,10 @@ def hardware_text(rows: Rows) -> str:
         for row, answer in rows
     ]
     headers = ["name", "kind", "memory", "bandwidth", *(["tightest"] if rows[0][1] is not None else [])]
-    lines = table(headers, cells)
+    blocks: list[Block] = [Table(headers, cells)]
     if any(row.confidence == "low" for row, _ in rows):
-        lines.append("? low confidence: a nominal size that no driver output confirms")
-    return "\n".join(lines)
+        blocks.append(Text("? low confidence: a nominal size that no driver output confirms", "dim"))
+    return blocks
 
 
 def _tightest(answer: Plan) -> str:

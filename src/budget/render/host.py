@@ -6,7 +6,7 @@ from typing import Any
 
 from budget.memory.host import HostMemory, host_memory
 from budget.planning.fit import Plan
-from budget.render.lines import Line, plain, text_table
+from budget.render.screen import Block, Table, Text
 from budget.units import format_size
 
 
@@ -36,14 +36,14 @@ def host_object(answer: Plan) -> list[dict[str, Any]] | None:
     ]
 
 
-def host_lines(answer: Plan) -> list[Line]:
+def host_screen(answer: Plan) -> list[Block]:
     """The account as a table: after loading, and once every slot and cache is full."""
     account = account_of(answer)
     if account is None:
-        return [plain("host memory: not known without a file")]
+        return [Text("host memory: not known without a file")]
     rows = [
         [part.name, part.kind, format_size(part.steady_bytes), format_size(part.worst_bytes)]
         for part in account.parts
     ]
     total = ["together", "", format_size(account.steady_bytes), format_size(account.worst_bytes)]
-    return text_table(["host memory", "kind", "steady", "worst"], [*rows, total])
+    return [Table(["host memory", "kind", "steady", "worst"], [*rows, total], left=(0, 1))]

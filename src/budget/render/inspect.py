@@ -8,7 +8,7 @@ from typing import Any
 from budget.memory.tensor_ops import block_index
 from budget.model.facts import Model
 from budget.render.json import ENGINE
-from budget.render.plain import table
+from budget.render.screen import GAP, Block, Table
 from budget.units import format_count, format_size
 
 
@@ -61,8 +61,19 @@ def inspect_object(model: Model, *, path: str, file_bytes: int | None) -> dict[s
     }
 
 
-def inspect_text(data: dict[str, Any]) -> str:
+def inspect_screen(data: dict[str, Any]) -> list[Block]:
     """The object above as a screen."""
+    return [
+        Table((), _facts(data), left=(0, 1), wrap=1),
+        GAP,
+        Table(["type", "tensors", "size"], _types(data)),
+        GAP,
+        Table(["layer", "tensors", "size each"], _layer_rows(data)),
+    ]
+
+
+def _facts(data: dict[str, Any]) -> list[tuple[str, str]]:
+    """What there is to say, and what it is."""
     facts = [
         ("model", data["name"] or data["path"]),
         ("architecture", data["architecture"] + ("" if data["known"] else " (not known to budget)")),
@@ -84,25 +95,21 @@ def inspect_text(data: dict[str, Any]) -> str:
     if data["n_expert"]:
         facts.append(("experts, used", f"{data['n_expert']}, {data['n_expert_used']}"))
     facts.append(("tensors", f"{data['n_tensors']}, {format_size(data['tensor_bytes'])}"))
-    width = max(len(k) for k, _ in facts)
-    lines = [f"{key.ljust(width)}  {value}" for key, value in facts]
-    types = [[t["type"], str(t["n_tensors"]), format_size(t["tensor_bytes"])] for t in data["types"]]
-    layers = [
-        [_layers(group), str(n), format_size(size)]
-        for (n, size), group in (
-            (key, [row["layer"] for row in rows])
-            for key, rows in groupby(data["layers"], key=lambda row: (row["n_tensors"], row["tensor_bytes"]))
+    return facts
+
+
+def _types(data: dict[str, Any]) -> list[list[str]]:
+    return [[t["type"], str(t["n_tensors"]), format_size(t["tensor_bytes"])] for t in data["types"]]
+
+
+def _layer_rows(data: dict[str, Any]) -> list[list[str]]:
+    """A row for each run of layers of the same size."""
+    return [
+        [_layers([row["layer"] for row in rows]), str(n), format_size(size)]
+        for (n, size), rows in groupby(
+            data["layers"], key=lambda row: (row["n_tensors"], row["tensor_bytes"])
         )
     ]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            *table(["type", "tensors", "size"], types),
-            "",
-            *table(["layer", "tensors", "size each"], layers),
-        ]
-    )
 
 
 def _span(values: list[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ from budget.errors import BudgetError
 from budget.machine.inventory.node import Node
 from budget.planning.fit import Plan
 from budget.render.json import device_object
-from budget.render.plain import shortfall_lines, table
+from budget.render.screen import GAP, Block, Cell, Table, Title
+from budget.render.words import shortfall_lines, verdict_cell
 
 Rows = Sequence[tuple[Node, Plan | BudgetError | None]]
 
@@ -33,12 +35,23 @@ def inventory_object(rows: Rows) -> dict[str, Any]:
     return {"schema": "budget/fit-inventory/v1", "nodes": nodes}
 
 
-def inventory_text(rows: Rows) -> str:
-    """A row per host: the verdict, its devices, and why not."""
-    mark = {"fits": "FITS", "does_not_fit": "no", "unknown": "unknown", "unavailable": "unavailable"}
-    cells = []
+def inventory_screen(rows: Rows) -> list[Block]:
+    """How many hosts hold it, then a row per host: the verdict, its devices, and why not."""
+    cells: list[list[Cell]] = []
+    n_fitting = 0
     for node, answer in rows:
         verdict, reason = _why(node, answer)
-        cards = ", ".join(d.description or d.name for d in node.machine.devices) or "no GPU"
-        cells.append([node.name, mark[verdict], cards, reason])
-    return "\n".join(table(["node", "verdict", "devices", "why"], cells, left=(0, 1, 2, 3)))
+        n_fitting += verdict == "fits"
+        cells.append([node.name, verdict_cell(verdict), _cards(node), reason])
+    found = f"FITS on {n_fitting} of {len(rows)} hosts" if n_fitting else f"FITS on none of {len(rows)} hosts"
+    return [
+        Title(found, "good" if n_fitting else "bad"),
+        GAP,
+        Table(["node", "verdict", "devices", "why"], cells, left=(0, 1, 2, 3), wrap=3),
+    ]
+
+
+def _cards(node: Node) -> str:
+    """`2x NVIDIA L4`."""
+    names = Counter(d.description or d.name for d in node.machine.devices)
+    return ", ".join(f"{n}x {name}" if n > 1 else name for name, n in names.items()) or "no GPU"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from budget.record import record
-from budget.render.plain import table, wrap
 
 Span = tuple[str, str]
 """Text and the name of its style, one of `budget.render.terminal.COLORS`; an empty name is plain."""
@@ -29,17 +28,34 @@ def plain(text: str, style: str = "") -> Line:
     return ((text, style),)
 
 
-def wrapped(text: str, look: Look, style: str = "") -> list[Line]:
-    """`text` in lines that fit, later ones indented."""
-    return [plain(line, style) for line in wrap(text, look.width)]
+def columns(text: str) -> int:
+    """Columns of a terminal that `text` takes: wide characters take two, combining ones none."""
+    if (
+        text.isascii()
+        or max(text) < _FIRST_COMBINING
+        or all(c in _DRAWN for c in text if c >= _FIRST_COMBINING)
+    ):
+        return len(text)
+    from rich.cells import cell_len  # loaded for such names alone
+
+    return cell_len(text)
 
 
-def text_table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: tuple[int, ...] = (0,)
-) -> list[Line]:
-    """An aligned table with a dim header."""
-    head, *body = table(headers, rows, left=left)
-    return [plain(head, "dim"), *(plain(line) for line in body)]
+_FIRST_COMBINING = "\u0300"
+"""Every character before this one takes one column (Unicode, East Asian Width and general category Mn)."""
+_DRAWN = "–—…≥≤→×█▓▒░▚▉·┃─★●◆■▲▼○"
+"""What budget itself writes, each in one column."""
+
+
+def wrap(text: str, width: int, *, indent: str = "  ") -> list[str]:
+    """`text` in lines of at most `width` columns, later ones indented; a longer word has a line of its own."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and columns(lines[-1]) + 1 + columns(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"{indent}{word}" if lines else word)
+    return lines
 
 
 def to_text(lines: Sequence[Line]) -> str:

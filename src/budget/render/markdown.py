@@ -1,38 +1,50 @@
-"""GitHub's Markdown: for job summaries, comments and notes."""
+"""A screen as GitHub's Markdown: for job summaries, comments and notes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
-from budget.planning.fit import Plan
-from budget.planning.parts import rows_of
-from budget.render.plain import shortfall_lines
-from budget.render.table import VERDICT, buffer_table, notes_of, part_table, question_line
-from budget.units import format_count
-
-_WIDE = 10_000
-"""Columns: a Markdown table may be as wide as it likes."""
+from budget.render.screen import Block, Command, Table, Text, Title
 
 
-def fit_markdown(answer: Plan, *, name: str, max_ctx: int | None, buffers: bool) -> str:
-    """The screen of `budget fit`."""
-    lines = [f"**{VERDICT[answer.verdict]}**: {code(name)}", "", question_line(answer), ""]
-    lines += markdown_table(*part_table(rows_of(answer), _WIDE))
-    if buffers:
-        lines += ["", *markdown_table(*buffer_table(answer))]
-    facts = [*shortfall_lines(answer)]
-    if max_ctx is not None:
-        facts.append(f"Largest context that fits: {format_count(max_ctx)} tokens (`-c {max_ctx}`)")
-    facts += [f"Note: {note}" for note in notes_of(answer)]
-    return "\n".join([*lines, "", *(f"- {escape(fact)}" for fact in facts)])
+def to_markdown(blocks: Sequence[Block]) -> str:
+    """The blocks without what only a screen can show; sentences that follow each other become a list."""
+    parts: list[str] = []
+    for kind, members in groupby(blocks, key=_kind):
+        group = list(members)
+        if kind is Text:
+            texts = [escape(b.text) for b in group if isinstance(b, Text)]
+            parts.append(texts[0] if len(texts) == 1 else "\n".join(f"- {text}" for text in texts))
+        else:
+            parts += [_part(block) for block in group]
+    return "\n\n".join(part for part in parts if part)
 
 
-def markdown_table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: tuple[int, ...] = (0,)
-) -> list[str]:
-    """A pipe table: columns numbered in `left` to the left, the rest to the right."""
-    rule = [":---" if i in left else "---:" for i in range(len(headers))]
-    cells = [[escape(cell.strip()) for cell in row] for row in (headers, *rows)]
+def _kind(block: Block) -> object:
+    """Sentences belong together until something else or a gap follows."""
+    return None if isinstance(block, Text) and not block.text else type(block)
+
+
+def _part(block: Block) -> str:
+    if isinstance(block, Title):
+        return f"**{escape(block.word)}**{f': {code(block.of)}' if block.of else ''}"
+    if isinstance(block, Command):
+        fence = "```" if "```" not in block.text else "~~~~"
+        return f"{fence}sh\n{block.text}\n{fence}"
+    if isinstance(block, Table):
+        return "\n".join(_table(block))
+    return ""
+
+
+def _table(table: Table) -> list[str]:
+    """A pipe table."""
+    texts = [[cell if isinstance(cell, str) else cell[0] for cell in row] for row in table.rows]
+    if not texts:
+        return []
+    headers = list(table.headers) or [""] * len(texts[0])
+    rule = [":---" if i in table.left else "---:" for i in range(len(headers))]
+    cells = [[escape(cell.strip()) for cell in row] for row in (headers, *texts)]
     return [f"| {' | '.join(row)} |" for row in (cells[0], rule, *cells[1:])]
 
 

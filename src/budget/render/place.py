@@ -7,12 +7,13 @@ from itertools import groupby
 from typing import Any
 
 from budget.memory.buffer_types import padded_bytes
+from budget.memory.compute.result import LiveTensor
 from budget.memory.layout import cache_buffer_type
 from budget.memory.placement import PlacedTensor
 from budget.memory.weights import placed_bytes
 from budget.planning.fit import Plan
 from budget.render.json import ENGINE
-from budget.render.plain import table
+from budget.render.screen import GAP, Block, Table, Text, Title
 from budget.units import format_size
 
 _GROUPS = (
@@ -72,17 +73,14 @@ def place_object(answer: Plan, *, path: str) -> dict[str, Any]:
                 "compute_bytes": size,
                 "live_at_peak": None
                 if layout.compute.live_at_peak is None
-                else [
-                    {"name": t.name, "op": t.op, "ne": list(t.ne), "allocated_bytes": t.size_bytes}
-                    for t in layout.compute.live_at_peak.get(name, ())
-                ],
+                else [_live_object(t) for t in layout.compute.live_at_peak.get(name, ())],
             }
             for name, size in layout.compute.bytes_by_buffer.items()
         ],
     }
 
 
-def place_text(answer: Plan, *, name: str) -> str:
+def place_screen(answer: Plan, *, name: str) -> list[Block]:
     """A row for each run of layers whose tensors go to the same places, with the sizes of the whole run."""
     layout = answer.layout
     placement = layout.placement
@@ -99,36 +97,47 @@ def place_text(answer: Plan, *, name: str) -> str:
             size = sum(layers[il][group][1] for il in members if group in layers[il])
             cells.append(f"{where} {format_size(size)}" if size else "-")
         rows.append([span, *cells])
-    lines = [name, "", *table(["layers", *groups], rows), ""]
+    blocks: list[Block] = [Title(name, "bold"), GAP, Table(["layers", *groups], rows), GAP]
     for tensor_class in ("input", "output"):
         size, where = _sum(p for p in placement.weights if p.tensor_class == tensor_class)
-        lines.append(f"{tensor_class}: {where} {format_size(size)}")
+        blocks.append(Text(f"{tensor_class}: {where} {format_size(size)}"))
     if placement.skipped:
         size = sum(t.nbytes for t in placement.skipped)
-        lines.append(f"not loaded: {len(placement.skipped)} tensors, {format_size(size)}")
-    return "\n".join(lines)
+        blocks.append(Text(f"not loaded: {len(placement.skipped)} tensors, {format_size(size)}", "dim"))
+    return blocks
 
 
 _SHOWN = 12
 """Rows per buffer: the largest tensors; the rest is one row."""
 
 
-def compute_text(answer: Plan, *, name: str) -> str:
+def compute_screen(answer: Plan, *, name: str) -> list[Block]:
     """What lies in each compute buffer when it is fullest."""
     compute = answer.layout.compute
-    lines = [name]
+    blocks: list[Block] = [Title(name, "bold")]
     for buffer, size in compute.bytes_by_buffer.items():
         tensors = (compute.live_at_peak or {}).get(buffer, ())
         alive = sum(t.size_bytes for t in tensors)
-        lines += ["", f"{buffer}: {format_size(size)}, {format_size(alive)} of it alive at the peak"]
         rows = [[t.name, t.op, "x".join(map(str, t.ne)), format_size(t.size_bytes)] for t in tensors[:_SHOWN]]
         if len(tensors) > _SHOWN:
             rest = sum(t.size_bytes for t in tensors[_SHOWN:])
             rows.append([f"{len(tensors) - _SHOWN} more", "", "", format_size(rest)])
-        lines += table(["tensor", "op", "shape", "size"], rows, left=(0, 1))
+        heading = f"{buffer}: {format_size(size)}, {format_size(alive)} of it alive at the peak"
+        blocks += [GAP, Text(heading, "bold"), Table(["tensor", "op", "shape", "size"], rows, left=(0, 1))]
     if compute.live_at_peak is None or compute.basis != "exact":
-        lines += ["", f"Note: {compute.note or f'compute buffers are of basis {compute.basis}'}"]
-    return "\n".join(lines)
+        note = compute.note or f"compute buffers are of basis {compute.basis}"
+        blocks += [GAP, Text(f"Note: {note}", "dim")]
+    return blocks
+
+
+def live_rows(answer: Plan) -> list[dict[str, Any]]:
+    """A row per tensor that is alive at the peak of a compute buffer, for CSV."""
+    live = answer.layout.compute.live_at_peak or {}
+    return [{"buffer": buffer, **_live_object(t)} for buffer, tensors in live.items() for t in tensors]
+
+
+def _live_object(tensor: LiveTensor) -> dict[str, Any]:
+    return {"name": tensor.name, "op": tensor.op, "ne": list(tensor.ne), "allocated_bytes": tensor.size_bytes}
 
 
 def _layer(answer: Plan, layer: int) -> dict[str, tuple[str, int]]:

@@ -134,7 +134,6 @@ def plot(chart: Chart, look: Look, *, height: int = _HEIGHT) -> list[Line]:
             width - len(chart.limit_name) - 1, above, chart.limit_name, "bad"
         )
     return [
-        ((chart.title, "bold"),),
         *_framed(canvas, scale, steps, labels, limit_row, left, look),
         *_axis(chart, scale, left, look),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from budget.render.plain import table
+from budget.render.screen import GAP, Block, Table, Text
 from budget.units import format_count, format_size
 
 _POOLS = (
@@ -17,18 +17,24 @@ _FEW = 2
 """Ranges between the first and the last that a screen still shows."""
 
 
-def profile_text(data: dict[str, Any]) -> str:
+def profile_screen(data: dict[str, Any]) -> list[Block]:
     """`budget/profile/v1` as a table: a row per pool and per range of contexts in which a token costs the same."""
-    curves = [(title, data[key]) for title, key in _POOLS]
-    curves += [(row["name"], row) for row in data["devices"]]
-    rows = [row for title, curve in curves for row in _rows(title, curve)]
-    return "\n".join(
-        [
-            f"bytes by total context (-c), {data['basis']}",
-            "",
-            *table(["memory", "contexts", "fixed", "bytes per token"], rows),
-        ]
-    )
+    rows = [row for title, curve in _curves(data) for row in _rows(title, curve)]
+    return [
+        Text(f"bytes by total context (-c), {data['basis']}"),
+        GAP,
+        Table(["memory", "contexts", "fixed", "bytes per token"], rows),
+    ]
+
+
+def profile_rows(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row per pool or device and range of contexts, for CSV."""
+    return [{"memory": title, **part} for title, curve in _curves(data) for part in curve["ranges"]]
+
+
+def _curves(data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    pools = [(title, data[key]) for title, key in _POOLS]
+    return pools + [(row["name"], row) for row in data["devices"]]
 
 
 def _rows(title: str, curve: dict[str, Any]) -> list[list[str]]:

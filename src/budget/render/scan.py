@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from budget.planning.judge import Judgement
-from budget.render.plain import table
+from budget.render.screen import GAP, Block, Cell, Table, Text, Title
+from budget.render.words import verdict_cell
 from budget.source.scan import Row
 from budget.units import format_count, format_size
-
-_MARK = {"fits": "fits", "does_not_fit": "no", "unknown": "unknown"}
 
 
 def judgement_object(result: Judgement | None) -> dict[str, Any] | None:
@@ -49,42 +48,53 @@ def scan_object(rows: Sequence[Row[Judgement]]) -> dict[str, Any]:
     }
 
 
-def scan_text(rows: Sequence[Row[Judgement]]) -> str:
-    """A table by store; one bad file is a row."""
+def scan_screen(rows: Sequence[Row[Judgement]]) -> list[Block]:
+    """A row per model, then what is wrong with those that cannot be read."""
     if not rows:
-        return "no models found"
+        return [Text("no models found", "warn")]
     cells = [
-        [row.found.store, *judgement_cells(row.found.name, row.result, row.error or row.found.kind)]
+        [row.found.store, *judgement_cells(row.found.name, row.result, row.error, row.found.kind)]
         for row in rows
     ]
-    return "\n".join(table(["store", *HEADERS], cells, left=(0, 1, 2)))
+    errors = [Text(f"{row.found.name}: {row.error}", "bad") for row in rows if row.error]
+    return [Table(["store", *_HEADERS], cells, left=(0, 1, 2)), *([GAP, *errors] if errors else [])]
 
 
-HEADERS = ("model", "verdict", "weights", "needs", "largest context")
+_HEADERS = ("model", "verdict", "weights", "needs", "largest context")
 
 
-def judgement_cells(name: str, result: Judgement | None, otherwise: str) -> list[str]:
-    """One model's cells; `otherwise` says why there are no numbers."""
+def judgement_cells(name: str, result: Judgement | None, error: str | None, kind: str = "") -> list[Cell]:
+    """One model's cells; without a result, that it could not be read, or what kind of file it is instead."""
     if result is None:
-        return [name, otherwise, "", "", ""]
+        return [name, ("error", "bad") if error else (kind, "dim"), "", "", ""]
     return [
         name,
-        _MARK[result.verdict],
+        verdict_cell(result.verdict),
         format_size(result.tensor_bytes),
         format_size(result.required_bytes),
         "-" if result.max_ctx is None else format_count(result.max_ctx),
     ]
 
 
-def quants_text(rows: Iterable[tuple[str, str, Judgement | None, str]]) -> str:
-    """The quantisations of one repository: (quant, file, judgement, error)."""
+Quants = Sequence[tuple[str, str, Judgement | None, str]]
+"""The quantisations of one repository: (quant, file, judgement, error)."""
+
+
+def quants_screen(spec: str, rows: Quants) -> list[Block]:
+    """How many fit, a row each, then what is wrong with those that cannot be read."""
+    n_fitting = sum(result is not None and result.verdict == "fits" for _, _, result, _ in rows)
+    found = f"FITS in {n_fitting or 'none'} of {len(rows)} quantisations"
     cells = [judgement_cells(quant or path, result, error) for quant, path, result, error in rows]
-    return "\n".join(table(["quant", *HEADERS[1:]], cells, left=(0, 1)))
+    errors = [Text(f"{path}: {error}", "bad") for _, path, result, error in rows if result is None]
+    return [
+        Title(found, "good" if n_fitting else "bad", spec),
+        GAP,
+        Table(["quant", *_HEADERS[1:]], cells, left=(0, 1)),
+        *([GAP, *errors] if errors else []),
+    ]
 
 
-def quants_object(
-    spec: str, rows: Iterable[tuple[str, str, Judgement | None, str]], mmproj: Sequence[str]
-) -> dict[str, Any]:
+def quants_object(spec: str, rows: Quants, mmproj: Sequence[str]) -> dict[str, Any]:
     """`budget/quants/v1`."""
     return {
         "schema": "budget/quants/v1",

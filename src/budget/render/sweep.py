@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from budget.planning.fit import Plan
+from budget.planning.fit import DevicePlan, Plan
 from budget.planning.parts import Row, rows_of
 from budget.planning.sweep import Point, Series, Sweep
-from budget.render.bars import gib
 from budget.render.json import ENGINE, device_object, model_object
-from budget.render.lines import Line, Look, plain, wrapped
-from budget.render.plain import table
+from budget.render.lines import Line, Look
 from budget.render.plot import Chart, Curve, marker, plot, series_style
+from budget.render.screen import GAP, Block, Cell, Drawing, Table, Text, Title
+from budget.render.words import gib
 from budget.units import GiB, format_count, format_size
 
 AXIS_NAMES = {
@@ -27,24 +27,21 @@ _SHARE = 20
 """A device has a plot where the grid moves its need by one part in so many of what it may use."""
 
 
-def sweep_lines(found: Sweep, *, name: str, look: Look) -> list[Line]:
+def sweep_screen(found: Sweep, *, name: str) -> list[Block]:
     """Largest contexts first, then a plot and a table for each device that the grid changes."""
-    lines: list[Line] = [
-        ((f"{name}", "bold"), (f": memory by {AXIS_NAMES[found.axis]}", "")),
-        *_answers(found, look),
-    ]
     changing, rest = devices_of(found)
+    blocks: list[Block] = [Title(f"memory by {AXIS_NAMES[found.axis]}", "", name), *_answers(found)]
     single = len(found.series) == 1
     for device in changing:
-        lines += [plain(""), *_plot(found, device, look), *_key(found, look)]
-        lines += [] if single else [plain(""), *_grid(*grid_table(found, device), look)]
+        blocks += [GAP, Text(f"{device}, GiB by {AXIS_NAMES[found.axis]}", "bold"), _drawing(found, device)]
+        if not single:
+            blocks += [GAP, grid_table(found, device)]
     if single and changing:
-        lines += [plain(""), *_grid(*device_table(found, changing), look)]
-    if rest:
-        lines += [plain(""), *(line for text in rest for line in wrapped(text, look, "dim"))]
-    for problem in problems(found):
-        lines += wrapped(f"Note: {problem}", look, "dim")
-    return lines
+        blocks += [GAP, device_table(found, changing)]
+    if any(d.fits is False for answer in found.plans for d in rows_of(answer) if d.name in changing):
+        blocks.append(Text("! more than the device may use", "dim"))
+    blocks += [GAP, *(Text(text, "dim") for text in rest)] if rest else []
+    return blocks + [Text(f"Note: {problem}", "dim") for problem in problems(found)]
 
 
 def devices_of(found: Sweep) -> tuple[list[str], list[str]]:
@@ -95,21 +92,23 @@ def problems(found: Sweep) -> list[str]:
     return list(texts)
 
 
-def _answers(found: Sweep, look: Look) -> list[Line]:
+def _answers(found: Sweep) -> list[Block]:
     """What each series says: the largest context that fits, or the values that do."""
-    lines: list[Line] = []
-    width = max(len(s.name) for s in found.series)
+    blocks: list[Block] = []
     for series in found.series:
-        head = f"{series.name.ljust(width)}  " if width else ""
         if found.axis == "ctx":
-            text = "no context fits" if series.max_ctx is None else f"largest context that fits: {format_count(series.max_ctx)}"  # fmt: skip # noqa: E501
             good = series.max_ctx is not None
+            text = (
+                f"largest context that fits: {format_count(series.max_ctx)}"
+                if series.max_ctx
+                else "no context fits"
+            )
         else:
             fitting = [p.values[found.axis] for p in series.points if p.plan is not None and p.plan.fits]
-            text = f"fits at {', '.join(map(str, fitting))}" if fitting else "nothing fits"
             good = bool(fitting)
-        lines += wrapped(f"{head}{text}" if not width else f"{head.rstrip()}: {text}", look, "good" if good else "bad")  # fmt: skip # noqa: E501
-    return lines
+            text = f"fits at {', '.join(map(str, fitting))}" if fitting else "nothing fits"
+        blocks.append(Text(f"{series.name}: {text}" if series.name else text, "good" if good else "bad"))
+    return blocks
 
 
 def _row(answer: Plan | None, device: str) -> Row | None:
@@ -144,11 +143,12 @@ def _curve(found: Sweep, series: Series, device: str) -> Curve:
     return Curve(name=series.name, points=tuple(sorted(points)), best=best)
 
 
-def _plot(found: Sweep, device: str, look: Look) -> list[Line]:
+def _drawing(found: Sweep, device: str) -> Drawing:
+    """The plot and its key; nothing where there are not two points."""
     chart = _chart(found, device)
     if len({x for curve in chart.curves for x, _ in curve.points}) < 2:
-        return [plain(device, "bold")]
-    return plot(chart, look)
+        return Drawing(lambda _look: ())
+    return Drawing(lambda look: [*plot(chart, look), *_key(found, look)])
 
 
 def _key(found: Sweep, look: Look) -> list[Line]:
@@ -162,63 +162,32 @@ def _key(found: Sweep, look: Look) -> list[Line]:
     return [tuple(spans)] if len(spans) > 1 else []
 
 
-def _grid(headers: Sequence[str], rows: Sequence[Sequence[str]], look: Look) -> list[Line]:
-    """The table, in blocks where the screen is too narrow for all columns."""
-    lines: list[Line] = []
-    first = 1
-    while first < len(headers):
-        last = len(headers)
-        while last > first + 1 and _width(headers, rows, first, last) > look.width:
-            last -= 1
-        cut = [[row[0], *row[first:last]] for row in rows]
-        head, *body = table([headers[0], *headers[first:last]], cut)
-        lines += [plain(head, "dim"), *(_marked(text) for text in body)]
-        first = last
-    return lines
-
-
-def _width(headers: Sequence[str], rows: Sequence[Sequence[str]], first: int, last: int) -> int:
-    columns = [0, *range(first, last)]
-    return sum(max(len(r[i]) for r in (headers, *rows)) + 2 for i in columns) - 2
-
-
-def _marked(text: str) -> Line:
-    """A row of the grid with its shortfalls in the colour of what does not fit."""
-    spans: list[tuple[str, str]] = []
-    rest = text
-    while "!" in rest:
-        at = rest.index("!") + 1
-        start = rest.rstrip("!").rfind(" ", 0, at - 1) + 1
-        spans += [(rest[:start], ""), (rest[start:at], "bad")]
-        rest = rest[at:]
-    return (*spans, (rest, ""))
-
-
-def grid_table(found: Sweep, device: str) -> tuple[list[str], list[list[str]]]:
+def grid_table(found: Sweep, device: str) -> Table:
     """What `device` needs at each point, in GiB; `!` where it is more than it may use."""
     headers = [found.axis, *(f"{s.name or device} " for s in found.series)]
-    rows = []
-    for i, value in enumerate(found.axes[found.axis]):
-        rows.append([tick(found.axis, value), *(_cell(s.points[i], device) for s in found.series)])
-    return headers, rows
+    rows = [
+        [tick(found.axis, value), *(_cell(s.points[i], device) for s in found.series)]
+        for i, value in enumerate(found.axes[found.axis])
+    ]
+    return Table(headers, rows)
 
 
-def device_table(found: Sweep, devices: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+def device_table(found: Sweep, devices: Sequence[str]) -> Table:
     """The same for a single series: a column per device."""
     (series,) = found.series
-    values = found.axes[found.axis]
     rows = [
         [tick(found.axis, value), *(_cell(point, device) for device in devices)]
-        for value, point in zip(values, series.points, strict=True)
+        for value, point in zip(found.axes[found.axis], series.points, strict=True)
     ]
-    return [found.axis, *(f"{device} " for device in devices)], rows
+    return Table([found.axis, *(f"{device} " for device in devices)], rows)
 
 
-def _cell(point: Point, device: str) -> str:
+def _cell(point: Point, device: str) -> Cell:
     row = _row(point.plan, device)
     if row is None:
         return "- "
-    return f"{gib(row.required_bytes)}{'!' if row.fits is False else '?' if row.fits is None else ' '}"
+    mark, style = {False: ("!", "bad"), None: ("?", "warn"), True: (" ", "")}[row.fits]
+    return f"{gib(row.required_bytes)}{mark}", style
 
 
 def sweep_object(found: Sweep, *, path: str, file_bytes: int | None) -> dict[str, Any]:
@@ -246,48 +215,17 @@ def _point_object(point: Point) -> dict[str, Any]:
     }
 
 
-def sweep_rows(found: Sweep) -> tuple[list[str], list[list[object]]]:
-    """A row per point and device, in bytes, for CSV."""
-    names = (
-        "weights",
-        "context",
-        "compute",
-        "output",
-        "extras",
-        "overhead",
-        "reserve",
-        "required",
-        "available",
-    )
-    headers = [*found.axes, "verdict", "device", *(f"{n}_bytes" for n in names), "fits"]
-    rows: list[list[object]] = []
-    for series in found.series:
-        for point in series.points:
-            values = [point.values[axis] for axis in found.axes]
-            if point.plan is None:
-                rows.append([*values, "unknown", None, *[None] * (len(names) + 1)])
-                continue
-            for device in point.plan.devices:
-                sizes = [getattr(device, f"{n}_bytes") for n in names]
-                rows.append([*values, point.plan.verdict, device.name, *sizes, device.fits])
-    return headers, rows
+def sweep_rows(found: Sweep) -> list[dict[str, Any]]:
+    """A row per point and device for CSV, with the names of the JSON."""
+    rows: list[dict[str, Any]] = []
+    for point in (point for series in found.series for point in series.points):
+        first = {**point.values, "verdict": "unknown" if point.plan is None else point.plan.verdict}
+        devices = [] if point.plan is None else point.plan.devices
+        rows += [first | _device_row(device) for device in devices] or [first]
+    return rows
 
 
-def sweep_markdown(found: Sweep, *, name: str) -> str:
-    """Answers and a table per device."""
-    from budget.render.markdown import code, escape, markdown_table
-
-    lines = [
-        f"**{code(name)}**: memory by {AXIS_NAMES[found.axis]}, GiB; `!` is more than the device may use",
-        "",
-    ]
-    wide = Look(width=10_000)
-    lines += [f"- {escape(''.join(text for text, _ in line))}" for line in _answers(found, wide)]
-    changing, _ = devices_of(found)
-    if len(found.series) == 1:
-        lines += ["", *markdown_table(*device_table(found, changing))]
-    else:
-        for device in changing:
-            lines += ["", f"**{device}**", "", *markdown_table(*grid_table(found, device))]
-    lines += ["", *(f"- Note: {escape(p)}" for p in problems(found))] if problems(found) else []
-    return "\n".join(lines)
+def _device_row(device: DevicePlan) -> dict[str, Any]:
+    found = device_object(device)
+    sizes = {key: value for key, value in found.items() if key.endswith("_bytes")}
+    return {"device": found["name"], **sizes, "fits": found["fits"]}

@@ -6,7 +6,7 @@ from typing import Any
 
 from budget.planning.verify import Verification
 from budget.render.json import ENGINE
-from budget.render.plain import table
+from budget.render.screen import GAP, Block, Cell, Table, Title
 from budget.units import format_size
 
 
@@ -31,20 +31,21 @@ def verify_object(answer: Verification) -> dict[str, Any]:
     }
 
 
-def verify_text(answer: Verification) -> str:
-    """A row per buffer and kind, the verdict first."""
-    rows = [
+def verify_screen(answer: Verification) -> list[Block]:
+    """The verdict first, then a row per buffer and kind."""
+    rows: list[list[Cell]] = [
         [
             row.buffer,
             row.kind,
             format_size(row.planned_bytes),
             format_size(row.printed_bytes),
             f"{row.difference_bytes:+,} B",
-            "" if row.agrees else "DIFFERS",
+            "" if row.agrees else ("DIFFERS", "bad"),
         ]
         for row in answer.rows
     ]
-    verdict = "AGREES" if answer.agrees else "DIFFERS"
-    return "\n".join(
-        [verdict, "", *table(["buffer", "kind", "plan", "llama.cpp", "difference", ""], rows, left=(0, 1))]
-    )
+    return [
+        Title("AGREES", "good") if answer.agrees else Title("DIFFERS", "bad"),
+        GAP,
+        Table(["buffer", "kind", "plan", "llama.cpp", "difference", ""], rows, left=(0, 1)),
+    ]

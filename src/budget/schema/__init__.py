@@ -30,6 +30,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "quants": machine.Quants,
     "fit-inventory": machine.FitInventory,
     "cache": machine.Cache,
+    "schemas": machine.Schemas,
     "ledger": files.LedgerFile,
     "inventory": files.InventoryFile,
     "gate-file": files.GateFile,
@@ -50,3 +51,13 @@ def json_schema(name: str) -> dict[str, Any]:
         raise UsageError(f"no schema {name!r}", hint=f"schemas: {', '.join(SCHEMAS)}")
     schema = SCHEMAS[name].model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": f"budget/{name}/v1"}
+
+
+def schemas_object() -> dict[str, Any]:
+    """`budget/schemas/v1`: every name that `json_schema` takes, and what it describes."""
+    rows = [{"name": name, "description": _first_sentence(model)} for name, model in SCHEMAS.items()]
+    return {"schema": "budget/schemas/v1", "schemas": rows}
+
+
+def _first_sentence(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").split("\n\n")[0].split()).replace("`", "").rstrip(".")

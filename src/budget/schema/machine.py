@@ -21,8 +21,8 @@ class HardwareRow(Object):
     confidence: str
     """`high`, `medium` or `low`."""
     notes: str
-    required_bytes: NonNegativeInt | None
-    """What the model takes there; null where none was asked about."""
+    required_bytes: dict[str, NonNegativeInt] | None
+    """What the model takes there, by device; null where none was asked about."""
 
 
 class Hardware(Object):
@@ -104,6 +104,21 @@ class Cache(Object):
     n_entries: NonNegativeInt
     total_bytes: NonNegativeInt
     n_removed: NonNegativeInt
+
+
+class SchemaName(Object):
+    """One schema."""
+
+    name: str
+    """What `budget schema NAME` takes."""
+    description: str
+
+
+class Schemas(Object):
+    """`budget schema --json`."""
+
+    schema_: Literal["budget/schemas/v1"] = Field(alias="schema")
+    schemas: list[SchemaName]
 
 
 class HostFacts(Object):

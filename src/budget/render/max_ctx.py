@@ -1,0 +1,38 @@
+"""The largest context as data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from budget.planning.ceiling import ceiling_of
+from budget.planning.fit import Request
+from budget.render.screen import Block, Text
+from budget.runtime.settings import ContextParams
+
+
+def max_ctx_object(
+    request: Request, n_ctx: int, params: ContextParams, *, capacity: dict[str, Any]
+) -> dict[str, Any]:
+    """`budget/max-ctx/v1`: the largest context, what llama.cpp makes of it, and what keeps it from being longer."""
+    ceiling = ceiling_of(request)
+    return {
+        "schema": "budget/max-ctx/v1",
+        "max_ctx": n_ctx,
+        "n_ctx_seq": params.n_ctx_seq,
+        "n_seq_max": params.n_seq_max,
+        "kv_unified": params.kv_unified,
+        "n_ctx_train": request.model.n_ctx_train,
+        "bound_by": ceiling.bound_by,
+        "limits": dict(ceiling.limits),
+        "capacity": capacity,
+    }
+
+
+def max_ctx_screen(data: dict[str, Any], *, per_slot: bool) -> list[Block]:
+    """One integer."""
+    return [Text(str(data["n_ctx_seq" if per_slot else "max_ctx"]))]
+
+
+def max_ctx_rows(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row: the numbers without what bounds them."""
+    return [{key: data[key] for key in ("max_ctx", "n_ctx_seq", "n_seq_max", "kv_unified", "n_ctx_train")}]
