@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from budget.cli.options import JsonOption, Question, QuietOption, count, question
-from budget.cli.output import Format, FormatOption, chosen, show, write, write_json
+from budget.cli.options import Question, count, question
+from budget.cli.output import Output
 from budget.cli.parameters import Option
-from budget.errors import ExitCode, UsageError
+from budget.errors import ExitCode
 
 if TYPE_CHECKING:
     from budget.planning.advise import Advice
@@ -19,9 +20,7 @@ Prefer = Literal["context", "speed", "quality", "slots"]
 @question(models="one")
 def command(
     asked: Question,
-    json: JsonOption = False,
-    format: FormatOption = None,
-    quiet: QuietOption = False,
+    out: Output,
     only_line: Annotated[
         bool, Option("--line", help="Print the llama-server line and nothing else.")
     ] = False,
@@ -48,9 +47,6 @@ def command(
     from budget.planning.advise import advise
     from budget.planning.speed import parse_bandwidths
 
-    form = chosen(format, json)
-    if form in ("csv", "markdown"):
-        raise UsageError(f"--format {form}: advice has no such form", hint="use plain, table or json")
     loaded = asked.load(asked.specs()[0])
     request, servers = _with_servers(asked, asked.request(loaded.model))
     advice = advise(
@@ -60,9 +56,18 @@ def command(
         prefer=prefer,
         rates=parse_bandwidths(bandwidth or [], request.machine),
     )
-    if not quiet:
-        _show(advice, form, line=only_line, spec=loaded.spec, location=loaded.source.location,
-              file_bytes=loaded.source.file_bytes, servers=servers)  # fmt: skip
+    if only_line:
+        _show_line(advice, out, loaded.spec)
+    else:
+        from budget.render import advise as render
+
+        source = loaded.source
+        out.show(
+            data=lambda: render.advise_object(advice, model=loaded.spec, path=source.location,
+                                              file_bytes=source.file_bytes, servers=servers),
+            screen=lambda: render.advise_screen(advice, model=loaded.spec, servers=servers),
+            rows=lambda: render.advise_rows(advice, model=loaded.spec),
+        )  # fmt: skip
     if advice.best is not None:
         return int(ExitCode.OK)
     return int(ExitCode.DOES_NOT_FIT if advice.asked.failures else ExitCode.UNKNOWN)
@@ -97,32 +102,14 @@ def _with_servers(asked: Question, request: Request) -> tuple[Request, list[str]
     return replace(request, settings=settings), [server_command(node.name, node.machine) for node in nodes]
 
 
-def _show(
-    advice: Advice,
-    form: Format,
-    *,
-    line: bool,
-    spec: str,
-    location: str,
-    file_bytes: int | None,
-    servers: list[str],
-) -> None:
-    from budget.render import advise as render
+def _show_line(advice: Advice, out: Output, spec: str) -> None:
+    """The line alone; where nothing fits, stderr says why."""
+    if advice.best is not None:
+        from budget.render.advise import command_text
 
-    if line:
-        if advice.best is not None:
-            write(render.command_text(advice.best, spec))
-        else:
-            import sys
+        out.write(command_text(advice.best, spec))
+    elif not out.quiet:
+        from budget.render.words import shortfall_lines
 
-            from budget.render.plain import shortfall_lines
-
-            texts = [*shortfall_lines(advice.asked), *advice.notes]
-            sys.stderr.write("\n".join(["nothing fits:", *texts]) + "\n")
-    elif form == "json":
-        from dataclasses import replace
-
-        advice = replace(advice, notes=(*advice.notes, *servers))
-        write_json(render.advise_object(advice, model=spec, path=location, file_bytes=file_bytes))
-    else:
-        show(form, lambda look: render.advise_lines(advice, model=spec, look=look, servers=servers))
+        texts = [*shortfall_lines(advice.asked), *advice.notes]
+        sys.stderr.write("\n".join(["nothing fits:", *texts]) + "\n")

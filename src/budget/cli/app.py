@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import typer
@@ -11,32 +10,13 @@ from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
 from budget import __version__
+from budget.cli.commands import COMMANDS, GROUPS, function_of
 from budget.cli.typer_parameters import callback
 from budget.errors import BudgetError
 
-COMMANDS: dict[str, str] = {
-    "fit": "Does it fit? A verdict, what each device holds, what is missing.",
-    "max-ctx": "The largest context that fits, as one integer on stdout.",
-    "place": "Which layer and which tensor goes on which device.",
-    "advise": "Settings that fit and use the machine best, as a llama-server line to paste.",
-    "sweep": "Memory against context, K/V type, layers or slots: a table and a plot.",
-    "diff": "Two models, or one model with two sets of flags, part by part.",
-    "check": "Gate CI: models x machines x settings that must meet expectations.",
-    "inspect": "What the header says: layers, heads, windows, experts, sizes.",
-    "devices": "The memory devices here, and where each number comes from.",
-    "hardware": "The catalogue of cards and machines, and which of them run a model.",
-    "scan": "Every model in the stores of this machine and in given folders, with its verdict.",
-    "cache": "The headers that were read before: where they are, how to clear them.",
-    "verify": "The plan against a real llama.cpp, buffer by buffer.",
-    "request": "How many completion tokens one request may have, and its context target.",
-    "config": "Every option with its value and where it comes from.",
-    "schema": "The JSON Schema of any JSON that budget reads or writes.",
-}
-"""Command name to its one-line help. The module is the name with underscores."""
-
 
 class _LazyGroup(TyperGroup):
-    """Commands in the order of the table, each built from its own module when it is needed."""
+    """Commands in the order of their table, each built from its own module when it is needed."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -46,22 +26,30 @@ class _LazyGroup(TyperGroup):
             return None
         from budget.cli.help import GroupedCommand, examples
 
-        function = import_module(f"budget.cli.{cmd_name.replace('-', '_')}").command
+        function = function_of(cmd_name)
         info = CommandInfo(
             name=cmd_name,
             cls=GroupedCommand,
             callback=callback(function),
             help=function.__doc__,
             short_help=COMMANDS[cmd_name],
-            epilog=f"Examples:\n{lines}" if (lines := examples(cmd_name)) else None,
+            epilog=examples(cmd_name),
             context_settings={"help_option_names": ["-h", "--help"]},
         )
         return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The table as it stands, without importing a single command."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Examples as they are, then the exit codes."""
+        from budget.cli.help import examples
+
+        formatter.write(f"\n{examples('')}\n")
+        super().format_epilog(ctx, formatter)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Name what was meant when a command does not exist."""

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from budget.cli.options import JsonOption, QuietOption
-from budget.cli.output import show, write, write_json
+from budget.cli.options import Question, question
+from budget.cli.output import Output, output_parameters
 from budget.cli.parameters import Argument, Option
 from budget.errors import BudgetError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from budget.cli.options import Question
     from budget.model.facts import Model
     from budget.planning.gate import Case, Result
     from budget.render.check import Checked
 
-CheckFormat = Literal["table", "plain", "json", "markdown", "csv", "github", "junit"]
+CheckForm = Literal["table", "plain", "json", "markdown", "csv", "github", "junit"]
 FILE = "GATE.toml"
 """The gate where none is named."""
 _HEADING = re.compile(r"^[ \t]*\[\[[ \t]*gate[ \t]*\]\]", re.MULTILINE)
 
 
+@question(
+    models="none", settings=False, machine=False, budget=False,
+    output=output_parameters(
+        CheckForm, "table on a terminal, github in a GitHub workflow, else plain, unless one is given here."
+    ),
+)  # fmt: skip
 def command(
+    _asked: Question,
+    out: Output,
     gates: Annotated[
         list[str] | None,
         Argument(
@@ -34,15 +40,6 @@ def command(
         ),
     ] = None,
     init: Annotated[bool, Option("--init", help="Write a commented example, and check nothing.")] = False,
-    json: JsonOption = False,
-    format: Annotated[
-        CheckFormat | None,
-        Option(
-            "--format",
-            show_default=False,
-            help="table on a terminal, github in a GitHub workflow, else plain, unless one is given here.",
-        ),
-    ] = None,
     junit: Annotated[
         str | None, Option("--junit", metavar="FILE", show_default=False, help="Write JUnit XML as well.")
     ] = None,
@@ -56,7 +53,6 @@ def command(
         ),
     ] = None,
     no_cache: Annotated[bool, Option("--no-cache", help="Read headers again, and keep none.")] = False,
-    quiet: QuietOption = False,
 ) -> int:
     """Models x machines x settings with what is expected of them, from TOML files. For CI.
 
@@ -64,27 +60,24 @@ def command(
     read, 5 no such device, 6 network; 7 if something is not known.
     """
     if init:
-        return _write_example((gates or [FILE])[0], quiet=quiet)
+        return _write_example((gates or [FILE])[0], out)
     from budget.planning.gate import exit_code
     from budget.render.check import all_results
 
-    form = _format(format, json)
     models: dict[tuple[str, str | None], Model] = {}
     checked = [_check(path, models, no_cache=no_cache) for path in gates or [FILE]]
-    _write_files(checked, form, junit=junit, summary=summary)
-    if not quiet:
-        _show(checked, form)
+    _write_files(checked, junit=junit, summary=summary or _job_summary(out))
+    _show(checked, out)
     return int(exit_code(all_results(checked)))
 
 
-def _format(format: CheckFormat | None, json: bool) -> CheckFormat:
-    if json and format not in (None, "json"):
-        raise UsageError(f"--json and --format {format} contradict each other", hint="leave one of them away")
-    if json or format is not None:
-        return "json" if json else format or "plain"
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        return "github"
-    return "table" if sys.stdout.isatty() else "plain"
+def _in_github(out: Output) -> bool:
+    """Whether the answer is for a GitHub workflow: asked for, or run in one and no other form asked for."""
+    return out.form == "github" or (not out.is_given and os.environ.get("GITHUB_ACTIONS") == "true")
+
+
+def _job_summary(out: Output) -> str | None:
+    return os.environ.get("GITHUB_STEP_SUMMARY") if _in_github(out) else None
 
 
 def _check(path: str, models: dict[tuple[str, str | None], Model], *, no_cache: bool) -> Checked:
@@ -177,14 +170,10 @@ def _beside(text: str, folder: Path) -> str:
     return str(path) if looks_like_path or path.exists() else text
 
 
-def _write_files(
-    checked: list[Checked], form: CheckFormat, *, junit: str | None, summary: str | None
-) -> None:
+def _write_files(checked: list[Checked], *, junit: str | None, summary: str | None) -> None:
     """JUnit XML and the summary, where they are asked for."""
     from budget.render.check import check_markdown, junit_xml
 
-    if summary is None and form == "github":
-        summary = os.environ.get("GITHUB_STEP_SUMMARY")
     for path, mode, text in ((junit, "w", junit_xml), (summary, "a", check_markdown)):
         if path:
             _write(path, mode, f"{text(checked)}\n")
@@ -200,26 +189,24 @@ def _write(path: str, mode: str, text: str) -> None:
         raise UsageError(f"{path}: {e.strerror}", hint="name a file in a folder that is there") from e
 
 
-def _show(checked: list[Checked], form: CheckFormat) -> None:
-    from budget.render import check as screens
+def _show(checked: list[Checked], out: Output) -> None:
+    from budget.render import check as render
 
-    if form == "json":
-        write_json(screens.check_object(checked))
-    elif form == "github":
-        write(screens.github_lines(checked))
-    elif form == "junit":
-        write(screens.junit_xml(checked))
-    elif form == "markdown":
-        write(screens.check_markdown(checked))
-    elif form == "csv":
-        from budget.render.csv import to_csv
-
-        write(to_csv(*screens.check_rows(checked)))
+    if out.form == "junit":
+        out.write(render.junit_xml(checked))
+    elif out.form == "markdown":
+        out.write(render.check_markdown(checked))
+    elif _in_github(out):
+        out.write(render.github_lines(checked))
     else:
-        show(form, lambda what: screens.check_lines(checked, what))
+        out.show(
+            data=lambda: render.check_object(checked),
+            screen=lambda: render.check_screen(checked),
+            rows=lambda: render.check_rows(checked),
+        )
 
 
-def _write_example(path: str, *, quiet: bool) -> int:
+def _write_example(path: str, out: Output) -> int:
     from pathlib import Path
 
     from budget.render.gate_example import EXAMPLE
@@ -227,6 +214,5 @@ def _write_example(path: str, *, quiet: bool) -> int:
     if Path(path).exists():
         raise UsageError(f"{path} is there already", hint="name another file: budget check --init OTHER.toml")
     _write(path, "w", EXAMPLE)
-    if not quiet:
-        write(f"wrote {path}: change it, then run budget check {'' if path == FILE else path}".rstrip())
+    out.write(f"wrote {path}: change it, then run budget check {'' if path == FILE else path}".rstrip())
     return int(ExitCode.OK)

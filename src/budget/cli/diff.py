@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
-from budget.cli.options import JsonOption, Question, QuietOption, question
-from budget.cli.output import FormatOption, chosen, show, write, write_json
+from budget.cli.options import Question, question
+from budget.cli.output import Output
 from budget.cli.parameters import Option
 from budget.errors import ExitCode, UsageError
 
@@ -19,9 +19,7 @@ _TOOLS = ("llama-server", "llama-cli", "llama")
 @question()
 def command(
     asked: Question,
-    json: JsonOption = False,
-    format: FormatOption = None,
-    quiet: QuietOption = False,
+    out: Output,
     a: Annotated[
         str | None,
         Option(
@@ -42,23 +40,15 @@ def command(
     """
     from budget.planning.compare import compare
 
-    form = chosen(format, json)
     first, second = _specs(asked, a, b)
     found = compare(_side(asked, first, a), _side(asked, second, b))
-    if quiet:
-        return int(ExitCode.OK)
-    from budget.render import diff as screens
+    from budget.render.diff import diff_object, diff_screen
 
-    if form == "json":
-        write_json(screens.diff_object(found))
-    elif form == "csv":
-        from budget.render.csv import to_csv
-
-        write(to_csv(*screens.diff_rows(found)))
-    elif form == "markdown":
-        write(screens.diff_markdown(found))
-    else:
-        show(form, lambda what: screens.diff_lines(found, what))
+    out.show(
+        data=lambda: diff_object(found),
+        screen=lambda: diff_screen(found),
+        rows=lambda: diff_object(found)["parts"],
+    )
     return int(ExitCode.OK)
 
 

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from budget.cli.options import JsonOption, Loaded, Question, QuietOption, question
-from budget.cli.output import Format, FormatOption, VerboseOption, chosen, show, write, write_json
+from budget.cli.options import Loaded, Question, question
+from budget.cli.output import EXIT, Output, VerboseOption
 from budget.cli.parameters import Option
-from budget.errors import ExitCode
 
 if TYPE_CHECKING:
     from budget.planning.fit import Plan
-
-EXIT = {"fits": ExitCode.OK, "does_not_fit": ExitCode.DOES_NOT_FIT, "unknown": ExitCode.UNKNOWN}
 
 
 @question()
 def command(
     asked: Question,
-    json: JsonOption = False,
-    format: FormatOption = None,
-    quiet: QuietOption = False,
+    out: Output,
     verbose: VerboseOption = False,
     buffers: Annotated[bool, Option("--buffers", help="A row per llama.cpp buffer as well.")] = False,
     host: Annotated[
@@ -78,8 +73,6 @@ def command(
     """Does it fit? A verdict, a row per device, what is missing where, and the largest context that fits."""
     from budget.planning.fit import max_context, plan
 
-    form = chosen(format, json)
-    json = form == "json"
     specs = asked.specs()
     settings_of = [(text.partition("=")[0], text.partition("=")[2]) for text in own or []]
     if len(specs) > 1 or settings_of or admit or evict:
@@ -87,60 +80,50 @@ def command(
 
         fleet.check_for(settings_of, specs)
         if admit:
-            return fleet.admit_model(asked, specs[0], name=name, json=json, quiet=quiet)
+            return fleet.admit_model(asked, out, specs[0], name=name)
         if evict:
-            return fleet.evict_for(asked, specs[0], json=json, quiet=quiet)
-        return fleet.fit_fleet(asked, specs, settings_of, json=json, quiet=quiet)
+            return fleet.evict_for(asked, out, specs[0])
+        return fleet.fit_fleet(asked, out, specs, settings_of)
     if len(specs) == 1 and inventory is None:
         from budget.cli.quants import fit_quants, names_repository
 
         if names_repository(specs[0]):
-            return fit_quants(asked, specs[0], json=json, quiet=quiet)
+            return fit_quants(asked, out, specs[0])
     loaded = asked.load(specs[0])
     if inventory is not None:
         from budget.cli.inventory import fit_inventory
 
         request = asked.request(loaded.model, probe=False)
-        return fit_inventory(asked, request, path=inventory, pods=pods, emit=emit, json=json, quiet=quiet)
+        return fit_inventory(asked, out, request, path=inventory, pods=pods, emit=emit)
     request = asked.request(loaded.model)
     answer = plan(request)
-    if not quiet:
+    if not out.quiet:
         longest = None if answer.reasons else max_context(request)
-        _show(loaded, answer, form, max_ctx=longest, buffers=buffers, host=host, verbose=verbose)
+        _show(loaded, answer, out, max_ctx=longest, buffers=buffers, host=host, verbose=verbose)
     return int(EXIT[answer.verdict])
 
 
 def _show(
     loaded: Loaded,
     answer: Plan,
-    form: Format,
+    out: Output,
     *,
     max_ctx: int | None,
     buffers: bool,
     host: bool,
     verbose: bool,
 ) -> None:
-    """The answer in the format that was asked for."""
-    if form == "json":
-        from budget.render.json import fit_object
+    """The answer in the form that was asked for."""
+    from budget.render import fit as render
+    from budget.render.json import fit_object
 
-        write_json(fit_object(answer, path=loaded.source.location, file_bytes=loaded.source.file_bytes,
-                              max_ctx=max_ctx, suggestions=_suggestions(answer)))  # fmt: skip
-    elif form == "csv":
-        from budget.render.csv import fit_csv
-
-        write(fit_csv(answer, name=loaded.spec, max_ctx=max_ctx))
-    elif form == "markdown":
-        from budget.render.markdown import fit_markdown
-
-        write(fit_markdown(answer, name=loaded.spec, max_ctx=max_ctx, buffers=buffers))
-    else:
-        from budget.render.table import fit_lines
-
-        found = _suggestions(answer)
-        shown = [s for s in found if s["fits"]] or found
-        show(form, lambda what: fit_lines(answer, name=loaded.spec, max_ctx=max_ctx, buffers=buffers,
-                                          suggestions=shown, verbose=verbose, host=host, look=what))  # fmt: skip
+    out.show(
+        data=lambda: fit_object(answer, path=loaded.source.location, file_bytes=loaded.source.file_bytes,
+                                max_ctx=max_ctx, suggestions=_suggestions(answer)),
+        screen=lambda: render.fit_screen(answer, name=loaded.spec, max_ctx=max_ctx, suggestions=_suggestions(answer),
+                                         buffers=buffers, host=host, verbose=verbose),
+        rows=lambda: render.fit_rows(answer, name=loaded.spec, max_ctx=max_ctx),
+    )  # fmt: skip
 
 
 def _suggestions(answer: Plan) -> list[dict[str, Any]]:

@@ -7,33 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from budget.cli.options import Question, print_text
+from budget.cli.options import Question
+from budget.cli.output import EXIT, Output
 from budget.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from budget.planning.fit import Request
 
-_EXIT = {"fits": ExitCode.OK, "does_not_fit": ExitCode.DOES_NOT_FIT, "unknown": ExitCode.UNKNOWN}
 
-
-def fit_fleet(
-    asked: Question, specs: list[str], own: list[tuple[str, str]], *, json: bool, quiet: bool
-) -> int:
+def fit_fleet(asked: Question, out: Output, specs: list[str], own: list[tuple[str, str]]) -> int:
     """Do all models fit together, loaded in this order?"""
     from budget.planning.residents import fit_together
+    from budget.render import fleet as render
 
     requests = [_request(asked, spec, own) for spec in specs]
     answer = fit_together(requests, asked.residents)
-    if not quiet:
-        from budget.render.fleet import fleet_object, fleet_text
-
-        if json:
-            from budget.render.json import dumps
-
-            print_text(dumps(fleet_object(answer, specs)))
-        else:
-            print_text(fleet_text(answer, specs))
-    return int(_EXIT[answer.verdict])
+    out.show(
+        data=lambda: render.fleet_object(answer, specs),
+        screen=lambda: render.fleet_screen(answer, specs),
+        rows=lambda: render.fleet_rows(answer, specs),
+    )
+    return int(EXIT[answer.verdict])
 
 
 def _request(asked: Question, spec: str, own: list[tuple[str, str]]) -> Request:
@@ -60,9 +54,10 @@ def check_for(own: list[tuple[str, str]], specs: list[str]) -> None:
             raise UsageError(f"--for {name}: not one of the models", hint=f"models: {', '.join(specs)}")
 
 
-def admit_model(asked: Question, spec: str, *, name: str | None, json: bool, quiet: bool) -> int:
+def admit_model(asked: Question, out: Output, spec: str, *, name: str | None) -> int:
     """Plan the model beside everything in the ledger, and write it there if it fits."""
     from budget import api
+    from budget.render import fleet as render
 
     ledger = asked.values.get("ledger")
     if ledger is None:
@@ -74,33 +69,26 @@ def admit_model(asked: Question, spec: str, *, name: str | None, json: bool, qui
     plan, admission = api.admit(
         Path(ledger), name or spec, request, replaces=replaced[0] if replaced else None, model=spec
     )
-    if not quiet:
-        from budget.render.fleet import admission_object, admission_text
-
-        if json:
-            from budget.render.json import dumps
-
-            print_text(dumps(admission_object(plan, admission, name or spec)))
-        else:
-            print_text(admission_text(plan, admission, name or spec))
+    out.show(
+        data=lambda: render.admission_object(plan, admission, name or spec),
+        screen=lambda: render.admission_screen(plan, admission, name or spec),
+        rows=lambda: render.admission_object(plan, admission, name or spec)["devices"],
+    )
     if admission.admitted:
         return int(ExitCode.OK)
     return int(ExitCode.UNKNOWN if admission.unknown and not admission.failures else ExitCode.DOES_NOT_FIT)
 
 
-def evict_for(asked: Question, spec: str, *, json: bool, quiet: bool) -> int:
+def evict_for(asked: Question, out: Output, spec: str) -> int:
     """Name the smallest set of residents to unload so that the model fits."""
     from budget.planning.evict import evict
+    from budget.render import fleet as render
 
     request = asked.request(asked.load(spec).model, count_residents=False)
     answer = evict(request, asked.residents)
-    if not quiet:
-        from budget.render.fleet import eviction_object, eviction_text
-
-        if json:
-            from budget.render.json import dumps
-
-            print_text(dumps(eviction_object(answer)))
-        else:
-            print_text(eviction_text(answer))
+    out.show(
+        data=lambda: render.eviction_object(answer),
+        screen=lambda: render.eviction_screen(answer),
+        rows=lambda: render.eviction_object(answer)["evict"],
+    )
     return int(ExitCode.DOES_NOT_FIT if answer is None else ExitCode.OK)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
-from budget.cli.options import JsonOption, Question, QuietOption, print_text, question
+from budget.cli.options import Question, question
+from budget.cli.output import Output
 from budget.cli.parameters import Argument, Option
 from budget.errors import ExitCode
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 @question(models="none", machine=False, budget=False)
 def command(
     asked: Question,
+    out: Output,
     text: Annotated[
         str | None,
         Argument(metavar="FILTER", show_default=False, help="Words in a name, such as 'rtx 24'."),
@@ -32,24 +34,20 @@ def command(
     ram: Annotated[
         str, Option("--ram", metavar="SIZE", help="RAM of the host that a card is put into.")
     ] = "64GiB",
-    json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> int:
     """The catalogue of cards, chips and machines; --fits MODEL keeps what runs it, least memory first."""
     from budget.machine.hardware import hardware_rows
-    from budget.render.hardware import hardware_object, hardware_text
+    from budget.render.hardware import hardware_object, hardware_screen
 
     rows: list[tuple[HardwareRow, Plan | None]]
     rows = (
         list(_fitting(asked, text, fits, ctx, ram)) if fits else [(row, None) for row in hardware_rows(text)]
     )
-    if not quiet:
-        if json:
-            from budget.render.json import dumps
-
-            print_text(dumps(hardware_object(rows)))
-        elif rows:
-            print_text(hardware_text(rows))
+    out.show(
+        data=lambda: hardware_object(rows),
+        screen=lambda: hardware_screen(rows),
+        rows=lambda: hardware_object(rows)["hardware"],
+    )
     return int(ExitCode.OK if rows else ExitCode.DOES_NOT_FIT if fits else ExitCode.NO_DEVICE)
 
 

@@ -11,6 +11,7 @@ from budget.runtime.options import SETTINGS_OPTIONS
 
 OWN = "Options"
 GROUPS: dict[str, tuple[str, ...]] = {
+    "Output": ("json", "format", "quiet", "verbose", "explain"),
     "Model": ("assume", "no_cache"),
     "Machine": ("machine", "gpu", "ram", "no_gpu", "probe_with", "rpc_from"),
     "Budget": ("budget", "overhead", "reserve", "accounting"),
@@ -38,6 +39,12 @@ _GROUP_OF = {
     **{f"llama_{option.name}": LLAMA_GROUPS[option.group] for option in SETTINGS_OPTIONS},
 }
 EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
+    "": (
+        ("budget fit sample:llama-3.1-8b --gpu 8GiB --ram 16GiB", "no file and no card needed"),
+        ("budget fit -- llama-server -m model.gguf -ngl 99 -c 32768", "a real command line"),
+        ("llama-server -m model.gguf -c $(budget max-ctx model.gguf)", "in a script"),
+        ("budget check GATE.toml", "in CI"),
+    ),
     "fit": (
         ("budget fit model.gguf", "on this machine, as it is now"),
         ("budget fit hf://user/repo:Q4_K_M --gpu rtx-4090 --ram 64GiB -c 32k", "nothing is downloaded"),
@@ -51,6 +58,15 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "place": (
         ("budget place model.gguf --gpu 24GiB --gpu 12GiB -ts 2,1", "two cards, shares 2 to 1"),
         ("budget place model.gguf -ncmoe 20", "experts of 20 layers in RAM"),
+    ),
+    "advise": (
+        ("budget advise model.gguf", "this machine"),
+        ("budget advise model.gguf --gpu 12GiB --ram 64GiB -c 32k", "another machine, this context"),
+        ("budget advise model.gguf --line | sh", "start what it says"),
+    ),
+    "request": (
+        ("budget request --used 6000 --completion 2048 --capacity 8192", "does the answer fit"),
+        ("budget request model.gguf -np 4 --used 6000", "in one of four slots"),
     ),
     "sweep": (
         ("budget sweep model.gguf", "contexts up to the trained one"),
@@ -72,10 +88,23 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("budget devices -v", "where each number comes from"),
         ("budget devices --json > rig.json", "a machine file: budget fit --machine rig.json"),
     ),
+    "scan": (
+        ("budget scan", "what Hugging Face, LM Studio, llama.cpp and Ollama have stored here"),
+        ("budget scan /srv/models --gpu 24GiB --ram 64GiB -c 16k", "against another machine"),
+    ),
+    "verify": (
+        ("budget verify model.gguf -ngl 99 -c 8k --log server.log", "what a server printed"),
+        ("budget verify model.gguf --llama-cpp build/bin", "what llama-fit-params says"),
+    ),
+    "config": (
+        ("budget config", "what holds, and which file or variable says so"),
+        ("BUDGET_RESERVE=1GiB budget config", "from the environment"),
+    ),
+    "cache": (("budget cache clear", "read every header anew"),),
     "hardware": (("budget hardware 'rtx 24' --fits model.gguf", "cards that run it"),),
     "schema": (("budget fit model.gguf --json | jq .verdict", "budget schema fit says what is in it"),),
 }
-"""Command to lines that work as they stand, and what each one shows."""
+"""Command to lines that work as they stand, and what each one shows; the empty name is `budget` alone."""
 
 
 def group_of(name: str) -> str:
@@ -84,9 +113,9 @@ def group_of(name: str) -> str:
 
 
 def examples(command: str) -> str:
-    """The examples of a command as text; empty where it has none."""
-    lines = EXAMPLES.get(command, ())
-    return "\n".join(f"  {line}\n      {what}" for line, what in lines)
+    """The examples of a command as text."""
+    lines = "\n".join(f"  {line}\n      {what}" for line, what in EXAMPLES[command])
+    return f"Examples:\n{lines}"
 
 
 class GroupedCommand(TyperCommand):
@@ -97,6 +126,10 @@ class GroupedCommand(TyperCommand):
         arguments: list[tuple[str, str]] = []
         groups: dict[str, list[tuple[str, str]]] = {g: [] for g in (OWN, *GROUPS, *LLAMA_GROUPS.values())}
         for parameter in self.get_params(ctx):
+            parameter.opts = list(
+                dict.fromkeys(parameter.opts)
+            )  # pairs with negations repeat the shorter side
+            parameter.secondary_opts = list(dict.fromkeys(parameter.secondary_opts))
             told = parameter.get_help_record(ctx)
             if told is None:
                 continue

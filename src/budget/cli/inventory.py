@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from budget.cli.options import Question, print_text
-from budget.errors import BudgetError, ExitCode, UsageError
+from budget.cli.options import Question
+from budget.cli.output import Output, exit_of_any
+from budget.errors import BudgetError, UsageError
 
 if TYPE_CHECKING:
     from budget.machine.device import Machine
@@ -15,14 +16,7 @@ if TYPE_CHECKING:
 
 
 def fit_inventory(
-    asked: Question,
-    request: Request,
-    *,
-    path: str,
-    pods: str | None,
-    emit: str | None,
-    json: bool,
-    quiet: bool,
+    asked: Question, out: Output, request: Request, *, path: str, pods: str | None, emit: str | None
 ) -> int:
     """Plan `request` on every host of an inventory; the exit code is 0 if one of them holds it."""
     from budget.machine.inventory.load import judge, load_inventory
@@ -40,25 +34,20 @@ def fit_inventory(
             return e
 
     rows = judge(load_inventory(path, pods=pods), answer)
-    if not quiet:
-        if emit:
-            _emit(rows)
-        elif json:
-            from budget.render.inventory import inventory_object
-            from budget.render.json import dumps
+    if emit:
+        _emit(rows, out)
+    else:
+        from budget.render.inventory import inventory_object, inventory_screen
 
-            print_text(dumps(inventory_object(rows)))
-        else:
-            from budget.render.inventory import inventory_text
-
-            print_text(inventory_text(rows))
-    verdicts = {getattr(a, "verdict", None) for _, a in rows}
-    if "fits" in verdicts:
-        return int(ExitCode.OK)
-    return int(ExitCode.UNKNOWN if "unknown" in verdicts else ExitCode.DOES_NOT_FIT)
+        out.show(
+            data=lambda: inventory_object(rows),
+            screen=lambda: inventory_screen(rows),
+            rows=lambda: inventory_object(rows)["nodes"],
+        )
+    return int(exit_of_any(getattr(answer, "verdict", None) for _, answer in rows))
 
 
-def _emit(rows: Any) -> None:
+def _emit(rows: Any, out: Output) -> None:
     """The resources and node selector of a pod for the fitting node with the least room."""
     from budget.machine.inventory.emit import pod_fragment, to_yaml
     from budget.memory.layout import HOST
@@ -72,4 +61,4 @@ def _emit(rows: Any) -> None:
     _, _, node, answer = min(fitting, key=lambda row: row[:2])
     ram = next(d.required_bytes for d in answer.devices if d.name == HOST)
     used = sum(d.weights_bytes > 0 for d in answer.devices if d.name != HOST)
-    print_text(to_yaml(pod_fragment(node, ram_bytes=ram, n_gpus=used)))
+    out.write(to_yaml(pod_fragment(node, ram_bytes=ram, n_gpus=used)))

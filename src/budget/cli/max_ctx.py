@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
-from budget.cli.options import JsonOption, Question, QuietOption, count, question, reserve_of
+from budget.cli.options import Question, count, question, reserve_of
+from budget.cli.output import Output
 from budget.cli.parameters import Option
 from budget.errors import ExitCode
 
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
 @question(models="one")
 def command(
     asked: Question,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    out: Output,
     per_slot: Annotated[
         bool, Option("--per-slot", help="The context of one slot instead of the total.")
     ] = False,
-    explain: Annotated[bool, Option("--explain", help="Say on stderr which device binds.")] = False,
+    explain: Annotated[
+        bool, Option("--explain", "--verbose", "-v", help="Say on stderr which device binds.")
+    ] = False,
     beyond_trained: Annotated[
         bool, Option("--beyond-trained", help="Look further than the context the model was trained with.")
     ] = False,
@@ -61,39 +63,25 @@ def command(
         n_ctx = max_context(request, limit=N_CTX_UNKNOWN if beyond_trained else None)
     if n_ctx is None:
         smallest = plan(with_context(request, count("--floor", floor) or 1))
-        if not quiet:
-            from budget.render.plain import shortfall_lines
+        if not out.quiet:
+            from budget.render.words import shortfall_lines
 
             sys.stderr.write("\n".join(["no context fits:", *shortfall_lines(smallest)]) + "\n")
         return int(ExitCode.DOES_NOT_FIT)
-    if quiet:
-        return int(ExitCode.OK)
-    if explain:
+    if explain and not out.quiet:
         sys.stderr.write(_explanation(request, n_ctx) + "\n")
     params = resolve(with_context(request, n_ctx).settings, loaded.model)
-    if json:
-        from budget.planning.ceiling import ceiling_of
-        from budget.render.json import dumps
+    if out.form in ("table", "plain"):
+        out.write(str(params.n_ctx_seq if per_slot else n_ctx))
+        return int(ExitCode.OK)
+    from budget.render.max_ctx import max_ctx_object, max_ctx_rows, max_ctx_screen
 
-        ceiling = ceiling_of(request)
-        sys.stdout.write(
-            dumps(
-                {
-                    "schema": "budget/max-ctx/v1",
-                    "max_ctx": n_ctx,
-                    "n_ctx_seq": params.n_ctx_seq,
-                    "n_seq_max": params.n_seq_max,
-                    "kv_unified": params.kv_unified,
-                    "n_ctx_train": loaded.model.n_ctx_train,
-                    "bound_by": ceiling.bound_by,
-                    "limits": dict(ceiling.limits),
-                    "capacity": _capacity(asked, loaded.model),
-                }
-            )
-            + "\n"
-        )
-    else:
-        sys.stdout.write(f"{params.n_ctx_seq if per_slot else n_ctx}\n")
+    data = max_ctx_object(request, n_ctx, params, capacity=_capacity(asked, loaded.model))
+    out.show(
+        data=lambda: data,
+        screen=lambda: max_ctx_screen(data, per_slot=per_slot),
+        rows=lambda: max_ctx_rows(data),
+    )
     return int(ExitCode.OK)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from budget.cli.output import output_of, output_parameters
 from budget.cli.parameters import Argument, Option, Parameter, own_parameters, shared
 from budget.errors import UsageError
 from budget.record import record
@@ -344,14 +344,15 @@ DESCRIBED = "described model"
 _TOOL = shared("tool", Literal["llama-server", "llama-cli"], Option("llama-server", "--tool",
          help="Whose defaults hold for settings that are not given."))  # fmt: skip
 
+OUTPUT = output_parameters()
 _NO_CACHE = shared("no_cache", bool, Option(False, "--no-cache", help="Read headers again, and keep none."))
 
 
 def question(
     *, models: Literal["many", "one", "none"] = "many", settings: bool = True, machine: bool = True,
-    budget: bool = True,
+    budget: bool = True, output: tuple[Parameter, ...] = OUTPUT,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # fmt: skip
-    """Give a command the shared options; it receives them as its first argument, a `Question`."""
+    """Give a command the shared options; it receives a `Question` and an `Output` before its own."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         first = () if models == "none" else (_MODELS if models == "many" else _MODEL,)
@@ -371,13 +372,15 @@ def question(
 
         @functools.wraps(function)
         def command(line: list[str], **given: Any) -> Any:
+            out = output_of(**{p.name: given.pop(p.name) for p in output})
             values = {name: given.pop(name) for name in names}
+            values["quiet"] = out.quiet
             values["settings_args"] = [
                 argument for option, to_args in llama for argument in to_args(given.pop(option.name))
             ]
-            return function(Question(values=values, line=line), **given)
+            return function(Question(values=values, line=line), out, **given)
 
-        command.parameters = [*first, *own_parameters(function), *rest, *(p for p, _ in llama)]  # type: ignore[attr-defined]
+        command.parameters = [*first, *output, *own_parameters(function), *rest, *(p for p, _ in llama)]  # type: ignore[attr-defined]
         return command
 
     return decorate
@@ -388,12 +391,3 @@ def _settings_parameters() -> list[tuple[Parameter, Callable[[Any], list[str]]]]
     from budget.cli.llama_options import parameters
 
     return parameters()
-
-
-JsonOption = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]
-QuietOption = Annotated[bool, Option("--quiet", "-q", help="Print nothing; the exit code is the answer.")]
-
-
-def print_text(text: str) -> None:
-    """Write the answer: the only thing a command prints on stdout."""
-    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")

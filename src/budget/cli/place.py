@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from budget.cli.options import JsonOption, Question, QuietOption, print_text, question
+from budget.cli.options import Question, question
+from budget.cli.output import Output
 from budget.cli.parameters import Option
 from budget.errors import ExitCode
 
@@ -12,26 +13,20 @@ from budget.errors import ExitCode
 @question(models="one")
 def command(
     asked: Question,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    out: Output,
     compute: Annotated[
         bool, Option("--compute", help="The tensors alive at the peak of each compute buffer.")
     ] = False,
 ) -> int:
     """Which layer and which tensor group goes on which device; --json lists every tensor."""
     from budget.planning.fit import plan
-    from budget.render.place import compute_text, place_object, place_text
+    from budget.render import place as render
 
     loaded = asked.load(asked.specs()[0])
     answer = plan(asked.request(loaded.model), want_live=compute)
-    if quiet:
-        return int(ExitCode.OK)
-    if json:
-        from budget.render.json import dumps
-
-        print_text(dumps(place_object(answer, path=loaded.source.location)))
-    elif compute:
-        print_text(compute_text(answer, name=loaded.spec))
-    else:
-        print_text(place_text(answer, name=loaded.spec))
+    out.show(
+        data=lambda: render.place_object(answer, path=loaded.source.location),
+        screen=lambda: (render.compute_screen if compute else render.place_screen)(answer, name=loaded.spec),
+        rows=lambda: render.live_rows(answer) if compute else render.place_object(answer, path="")["tensors"],
+    )
     return int(ExitCode.OK)

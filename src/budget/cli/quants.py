@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from budget.cli.options import Question, print_text
+from budget.cli.options import Question
+from budget.cli.output import Output, exit_of_any
 from budget.cli.scan import judge_of
-from budget.errors import BudgetError, ExitCode
+from budget.errors import BudgetError
 
 if TYPE_CHECKING:
     from budget.planning.judge import Judgement
@@ -21,7 +22,7 @@ def names_repository(spec: str) -> bool:
     return names_repo(spec)
 
 
-def fit_quants(asked: Question, spec: str, *, json: bool, quiet: bool) -> int:
+def fit_quants(asked: Question, out: Output, spec: str) -> int:
     """All quantisations against the budget; the exit code is 0 if one of them fits."""
     from budget.source.hub import list_quants, open_all
 
@@ -35,17 +36,8 @@ def fit_quants(asked: Question, spec: str, *, json: bool, quiet: bool) -> int:
             rows.append((file.quant, file.path, judge(*opened), ""))
         except BudgetError as e:
             rows.append((file.quant, file.path, None, e.message))
-    if not quiet:
-        if json:
-            from budget.render.json import dumps
-            from budget.render.scan import quants_object
+    from budget.render.scan import quants_object, quants_screen
 
-            print_text(dumps(quants_object(spec, rows, [file.path for file in repo.mmproj])))
-        else:
-            from budget.render.scan import quants_text
-
-            print_text(quants_text(rows))
-    verdicts = {result.verdict for _, _, result, _ in rows if result is not None}
-    if "fits" in verdicts:
-        return int(ExitCode.OK)
-    return int(ExitCode.UNKNOWN if "unknown" in verdicts else ExitCode.DOES_NOT_FIT)
+    found = quants_object(spec, rows, [file.path for file in repo.mmproj])
+    out.show(data=lambda: found, screen=lambda: quants_screen(spec, rows), rows=lambda: found["quants"])
+    return int(exit_of_any(result.verdict for _, _, result, _ in rows if result is not None))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
-from budget.cli.options import JsonOption, Question, QuietOption, count, print_text, question
+from budget.cli.options import Question, count, question
+from budget.cli.output import Output
 from budget.cli.parameters import Option
 from budget.errors import ExitCode, UsageError
 
@@ -13,6 +13,7 @@ from budget.errors import ExitCode, UsageError
 @question(models="one")
 def command(
     asked: Question,
+    out: Output,
     used: Annotated[
         str, Option("--used", metavar="N", show_default=False,
                           help="Tokens of the prompt, and what the slot holds.")
@@ -25,8 +26,6 @@ def command(
         Option("--capacity", metavar="N", show_default=False,
                      help="Context of one slot; left away, the largest that MODEL gets within the budget."),
     ] = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> int:  # fmt: skip
     """How many completion tokens one request may have, and the context it needs. Exit 3 if the prompt is too long."""
     from budget.planning.request import request_budget
@@ -39,19 +38,9 @@ def command(
         n_completion=count("--completion", completion) or 0,
         n_capacity=n_capacity,
     )
-    if not quiet:
-        if json:
-            from budget.render.json import dumps
+    from budget.render.request import request_object, request_screen
 
-            extra = {
-                "clamped": answer.clamped,
-                "n_short": answer.n_short,
-                "finish_reason": answer.finish_reason,
-            }
-            fields = {"schema": "budget/request/v1", "fits": answer.fits, **asdict(answer), **extra}
-            print_text(dumps({**fields, "sentence": answer.sentence}))
-        else:
-            print_text(answer.sentence)
+    out.show(data=lambda: request_object(answer), screen=lambda: request_screen(answer))
     return int(ExitCode.OK if answer.fits else ExitCode.DOES_NOT_FIT)
 
 

@@ -5,26 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
+from budget.cli.commands import COMMANDS, function_of
 from budget.cli.direct import parse
 from budget.errors import BudgetError, ExitCode
-
-DIRECT = (
-    "fit",
-    "max-ctx",
-    "place",
-    "advise",
-    "sweep",
-    "diff",
-    "inspect",
-    "devices",
-    "hardware",
-    "scan",
-    "request",
-    "config",
-)
-"""Commands that are run without Typer where the line is plain."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -52,9 +36,9 @@ def run(argv: Sequence[str]) -> int:
 
 def _run_directly(own: list[str], line: list[str]) -> int | None:
     """Its exit code; None where Typer has to read the line."""
-    if not own or own[0] not in DIRECT:
+    if not own or own[0] not in COMMANDS:
         return None
-    command = import_module(f"budget.cli.{own[0].replace('-', '_')}").command
+    command = function_of(own[0])
     values = parse(command.parameters, own[1:])
     return None if values is None else int(command(line, **values))
 

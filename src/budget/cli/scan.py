@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from budget.cli.options import JsonOption, Question, QuietOption, print_text, question
+from budget.cli.options import Question, question
+from budget.cli.output import Output
 from budget.cli.parameters import Argument, Option
 from budget.errors import ExitCode
 from budget.record import record
@@ -48,6 +49,7 @@ def judge_of(asked: Question) -> Judge:
 @question(models="none")
 def command(
     asked: Question,
+    out: Output,
     places: Annotated[
         list[str] | None,
         Argument(metavar="PLACE...", show_default=False,
@@ -67,26 +69,22 @@ def command(
         Option("--dask", metavar="ADDRESS", show_default=False,
                      help="Read on the workers of this Dask scheduler, such as tcp://host:8786."),
     ] = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> int:  # fmt: skip
     """Every model in the stores of this machine and in given places, with verdict and largest context."""
-    from budget.render.scan import scan_object, scan_text
+    from budget.render.scan import scan_object, scan_screen
     from budget.source.discover import discover
     from budget.source.progress import ReadProgress
     from budget.source.scan import scan
 
     found = discover(places or (), stores=not places if stores is None else stores)
     rows = []
-    with ReadProgress("models", unit="models", quiet=quiet or json) as progress:
+    with ReadProgress("models", unit="models", quiet=out.quiet or out.form != "table") as progress:
         for row in scan(found, judge_of(asked), n_jobs=jobs, dask=dask, use_cache=asked.use_cache):
             rows.append(row)
             progress.update(len(rows), None)
-    if not quiet:
-        if json:
-            from budget.render.json import dumps
-
-            print_text(dumps(scan_object(rows)))
-        else:
-            print_text(scan_text(rows))
+    out.show(
+        data=lambda: scan_object(rows),
+        screen=lambda: scan_screen(rows),
+        rows=lambda: scan_object(rows)["models"],
+    )
     return int(ExitCode.OK)

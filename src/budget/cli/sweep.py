@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from budget.cli.options import JsonOption, Question, QuietOption, question
-from budget.cli.output import FormatOption, chosen, show, write, write_json
+from budget.cli.options import Question, question
+from budget.cli.output import Output, exit_of_any
 from budget.cli.parameters import Option
 from budget.errors import ExitCode, UsageError
 
@@ -22,9 +22,7 @@ def _axis(option: str, metavar: str, help: str) -> object:
 @question(models="one")
 def command(
     asked: Question,
-    json: JsonOption = False,
-    format: FormatOption = None,
-    quiet: QuietOption = False,
+    out: Output,
     ctx: Annotated[str | None, _axis("--ctx", "VALUES", f"Total contexts: {_RANGE}.")] = None,
     kv: Annotated[str | None, _axis("--kv", "TYPES", "Types of K and V together, such as f16,q8_0.")] = None,
     ctk: Annotated[str | None, _axis("--ctk", "TYPES", "Types of the K cache.")] = None,
@@ -42,7 +40,6 @@ def command(
     """
     from budget.planning.sweep import parse_axis, sweep
 
-    form = chosen(format, json)
     given = {"ctx": ctx, "kv": kv, "ctk": ctk, "ctv": ctv, "ngl": ngl, "np": np, "ub": ub}
     axes = {name: parse_axis(name, text) for name, text in given.items() if text is not None}
     loaded = asked.load(asked.specs()[0])
@@ -54,28 +51,17 @@ def command(
             "; ".join(problems(found)) or "nothing to plan", hint="change what llama.cpp refuses"
         )
     _write_pictures(found, loaded.spec, svg=svg, png=png, html=html)
-    if not quiet:
-        from budget.render import sweep as screens
+    from budget.render import sweep as render
 
-        if form == "json":
-            source = loaded.source
-            write_json(screens.sweep_object(found, path=source.location, file_bytes=source.file_bytes))
-        elif form == "csv":
-            from budget.render.csv import to_csv
-
-            write(to_csv(*screens.sweep_rows(found)))
-        elif form == "markdown":
-            write(screens.sweep_markdown(found, name=loaded.spec))
-        else:
-            show(form, lambda what: screens.sweep_lines(found, name=loaded.spec, look=what))
-    return _exit_code(found)
-
-
-def _exit_code(found: Sweep) -> int:
-    verdicts = {answer.verdict for answer in found.plans}
-    if "fits" in verdicts or any(s.max_ctx for s in found.series):
-        return int(ExitCode.OK)
-    return int(ExitCode.UNKNOWN if "unknown" in verdicts else ExitCode.DOES_NOT_FIT)
+    source = loaded.source
+    out.show(
+        data=lambda: render.sweep_object(found, path=source.location, file_bytes=source.file_bytes),
+        screen=lambda: render.sweep_screen(found, name=loaded.spec),
+        rows=lambda: render.sweep_rows(found),
+    )
+    return int(
+        ExitCode.OK if any(s.max_ctx for s in found.series) else exit_of_any(p.verdict for p in found.plans)
+    )
 
 
 def _write_pictures(found: Sweep, name: str, *, svg: str | None, png: str | None, html: str | None) -> None:

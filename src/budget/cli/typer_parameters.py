@@ -9,17 +9,16 @@ from typing import Any
 
 import typer
 
-from budget.cli.parameters import Argument, Option, Parameter, own_parameters
+from budget.cli.parameters import Argument, Option, Parameter
 
 
 def callback(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`command` with a signature that Typer can read; it gets the line after `--` first where it wants one."""
-    takes_line = hasattr(command, "parameters")
-    parameters: list[Parameter] = command.parameters if takes_line else own_parameters(command)  # type: ignore[attr-defined]
+    """`command` with a signature that Typer can read; it gets the line after `--` first."""
+    parameters: list[Parameter] = command.parameters  # type: ignore[attr-defined]
 
     @functools.wraps(command)
     def call(typer_context: typer.Context, **given: Any) -> Any:
-        return command(typer_context.obj or [], **given) if takes_line else command(**given)
+        return command(typer_context.obj or [], **given)
 
     context = inspect.Parameter(
         "typer_context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from budget.cli.options import JsonOption, Question, QuietOption, print_text, question
+from budget.cli.options import Question, question
+from budget.cli.output import Output
 from budget.cli.parameters import Option
 from budget.errors import ExitCode, MachineError
 
@@ -12,6 +13,7 @@ from budget.errors import ExitCode, MachineError
 @question(models="one")
 def command(
     asked: Question,
+    out: Output,
     log: Annotated[
         str | None,
         Option("--log", metavar="FILE", show_default=False,
@@ -26,8 +28,6 @@ def command(
         str,
         Option("--tolerance", metavar="SIZE", help="Largest difference that agrees: a size, or 2%."),
     ] = "0",
-    json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> int:  # fmt: skip
     """Hold the plan against what llama.cpp itself says, buffer by buffer. Exit 3 on a difference."""
     from budget.planning.fit import plan
@@ -51,13 +51,11 @@ def command(
         arguments = to_command_line(asked.settings, model=loaded.source.location)[1:]
         readings = read_fit_print(fit_print(program, arguments))
         answer = verify(plan(fit_print_request(request)), readings, allowed)
-    if not quiet:
-        from budget.render.verify import verify_object, verify_text
+    from budget.render.verify import verify_object, verify_screen
 
-        if json:
-            from budget.render.json import dumps
-
-            print_text(dumps(verify_object(answer)))
-        else:
-            print_text(verify_text(answer))
+    out.show(
+        data=lambda: verify_object(answer),
+        screen=lambda: verify_screen(answer),
+        rows=lambda: verify_object(answer)["rows"],
+    )
     return int(ExitCode.OK if answer.agrees else ExitCode.DOES_NOT_FIT)
