@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from budget.cli.app import run_with_typer
+from budget.cli.commands import COMMANDS
 from budget.cli.direct import parse
 from budget.cli.parameters import Argument, Option, own_parameters, shared
-from budget.cli.run import DIRECT
 
 LINES = [
     "max-ctx m.gguf",
@@ -103,7 +103,7 @@ def test_whatever_is_read_directly_typer_reads_the_same(words):
             assert read == read_by_typer(monkeypatch, ["max-ctx", *words])
 
 
-@pytest.mark.parametrize("name", DIRECT)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_parameter_of_a_direct_command_is_declared_as_plain_data(name):
     declared = [p.declared for p in module_of(name).command.parameters]
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 
 import pytest
 
+import ghost
+import truth
+from budget.cli.commands import COMMANDS
 from budget.cli.run import run as run_command
 from budget.schema import SCHEMAS
+from cli.answers import ANSWERS, SAMPLE, prepare
+from source.servers import serve
+from source.test_hub import FILES, REPO, FakeHub
 
-CARD = ("sample:llama-3.1-8b", "--gpu", "12GiB", "--ram", "32GiB")
+CARD = (SAMPLE, "--gpu", "12GiB", "--ram", "32GiB")
 
 
-@pytest.fixture(name="run")
+@pytest.fixture(name="run", autouse=True)
 def _run(capsys, monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    prepare(tmp_path, monkeypatch)
     monkeypatch.setenv("COLUMNS", "80")
 
     def run(*arguments):
@@ -27,20 +34,68 @@ def _run(capsys, monkeypatch, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("command", ["fit", "sweep", "diff"])
-def test_json_is_the_same_by_either_name(run, command):
-    more = ("--ctx", "4k,8k") if command == "sweep" else ("--b", "-c 8k") if command == "diff" else ()
-    by_flag = run(command, *CARD, *more, "--json")
-    assert by_flag == run(command, *CARD, *more, "--format", "json")
-    data = json.loads(by_flag[1])
-    assert SCHEMAS[command].model_validate(data).model_dump(by_alias=True) == data
+def forms_of(run, name):
+    """Exit code and stdout by form."""
+    words = shlex.split(ANSWERS[name])
+    if "--admit" in words:
+        return {form: run(*words, "--ledger", f"{form}.json", "--format", form)[:2] for form in FORMS}
+    return {form: run(*words, "--format", form)[:2] for form in FORMS}
 
 
-@pytest.mark.parametrize("command", ["fit", "check"])
-def test_two_forms_at_once_are_refused(run, command):
-    code, out, err = run(command, "--json", "--format", "csv")
+FORMS = ("plain", "json", "markdown", "csv")
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_has_every_form_and_one_exit_code(run, name):
+    found = forms_of(run, name)
+    assert len({code for code, _ in found.values()}) == 1
+    assert all(out.strip() for form, (_, out) in found.items() if form != "csv"), found
+
+    data = json.loads(found["json"][1])
+    schema = SCHEMAS[data["schema"].split("/")[1]]
+    assert schema.model_validate(data).model_dump(by_alias=True, exclude_unset=True) == data
+
+    rows = list(csv.reader(io.StringIO(found["csv"][1])))
+    assert {len(row) for row in rows} <= {len(rows[0])} if rows else name == "advise-nothing"
+
+    for table in tables_of(found["markdown"][1]):
+        assert len(set(table)) == 1
+        assert table[0] >= 3
+
+
+def tables_of(markdown):
+    """Bars in each line of each table."""
+    tables = [[]]
+    for line in markdown.splitlines():
+        if line.startswith("|"):
+            tables[-1].append(line.replace("\\|", "").count("|"))
+        elif tables[-1]:
+            tables.append([])
+    return [table for table in tables if table]
+
+
+@pytest.mark.parametrize(
+    "name", ["fit", "fit-several", "sweep", "diff", "check-failing", "place", "scan", "config"]
+)
+def test_json_is_the_same_by_either_name(run, name):
+    words = shlex.split(ANSWERS[name])
+    assert run(*words, "--json") == run(*words, "--format", "json")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_two_forms_at_once_are_refused_by_every_command(run, name):
+    words = shlex.split(next(line for line in ANSWERS.values() if line.split()[0] == name))
+    code, out, err = run(*words, "--json", "--format", "csv")
     assert (code, out) == (2, "")
     assert "--format csv" in err
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_quiet_prints_nothing_and_keeps_the_exit_code(run, name):
+    words = shlex.split(ANSWERS[name])
+    code, out, _ = run(*words, "--ledger", "other.json", "-q") if "--admit" in words else run(*words, "-q")
+    loud = run(*words)[0]
+    assert (code, out) == (loud, "")
 
 
 def test_csv_of_a_verdict_has_the_names_and_numbers_of_its_json(run):
@@ -61,24 +116,6 @@ def test_csv_leaves_what_is_not_known_empty(run):
     assert [r["available_bytes"] for r in csv.DictReader(io.StringIO(out))] == ["", ""]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [("fit",), ("fit", "--buffers"), ("sweep", "--ctx", "4k,8k"), ("diff", "--b", "-c 8k")],
-    ids=" ".join,
-)
-def test_every_row_of_a_markdown_table_has_as_many_cells(run, arguments):
-    _, out, _ = run(arguments[0], *CARD, *arguments[1:], "--format", "markdown")
-    tables = [[]]
-    for line in out.splitlines():
-        if line.startswith("|"):
-            tables[-1].append(line.count("|"))
-        elif tables[-1]:
-            tables.append([])
-    tables = [t for t in tables if t]
-    assert tables
-    assert all(len(set(t)) == 1 and len(t) >= 3 for t in tables)
-
-
 def test_markdown_cannot_be_broken_by_a_name(run):
     from budget.render.markdown import code, escape
 
@@ -87,16 +124,17 @@ def test_markdown_cannot_be_broken_by_a_name(run):
     assert escape("a|b\nc<d") == "a\\|b c&lt;d"
 
 
-def test_verbose_says_where_every_number_comes_from(run):
+def test_verbose_says_where_every_number_comes_from(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     _, out, _ = run("fit", *CARD, "-c", "8k", "-v")
     text = " ".join(out.split())
     for words in (
-        "CUDA0 weights 4.30 GiB, exact: tensor table of the file",
-        "CUDA0 context 1.00 GiB, exact: base cache: 32 x K f16[1024 x 8192], 32 x V f16[1024 x 8192]",
-        "exact: llama.cpp's graph at 0c1e570, replayed",
+        "CUDA0 weights 4.30 GiB exact tensor table of the file",
+        "CUDA0 context 1.00 GiB exact base cache: 32 x K f16[1024 x 8192], 32 x V f16[1024 x 8192]",
+        "exact llama.cpp's graph at 0c1e570, replayed",
         "CUDA0 overhead",
-        "CUDA0 available 12.00 GiB, exact: free memory (--gpu)",
-        "CPU available 25.60 GiB, exact: 80% of available RAM (--ram)",
+        "CUDA0 available 12.00 GiB exact free memory (--gpu)",
+        "CPU available 25.60 GiB exact 80% of available RAM (--ram)",
     ):
         assert words in text
 
@@ -123,3 +161,26 @@ def test_a_name_that_the_output_cannot_show_does_not_stop_the_answer(run, monkey
     run_command(["diff", *CARD, "--a", "-ot émile=CPU", "--b", "-c 8k"])
     out.flush()
     assert b"mile=CPU" in out.buffer.getvalue()
+
+
+def test_every_quantisation_of_a_repository_is_a_row_in_every_form(run, monkeypatch):
+    spec = truth.specs()["toy/llama-dense"]
+    small = ghost.header_bytes(spec) + bytes(ghost.data_bytes(spec))
+    for name in ("model-BF16.gguf", "model-Q4_K_M.gguf"):
+        monkeypatch.setitem(FILES, name, small)
+    with serve(FakeHub) as served:
+        monkeypatch.setenv("HF_ENDPOINT", served.url)
+        asked = ("fit", f"hf://{REPO}", "--gpu", "24GiB", "--ram", "64GiB", "--no-cache")
+        found = {form: run(*asked, "--format", form)[:2] for form in FORMS}
+    assert {code for code, _ in found.values()} == {0}, found
+    data = json.loads(found["json"][1])
+    assert SCHEMAS["quants"].model_validate(data).model_dump(by_alias=True) == data
+    quants = {row["quant"] for row in data["quants"]}
+    assert {"BF16", "Q4_K_M", "Q8_0"} <= quants
+    assert {row["quant"] for row in csv.DictReader(io.StringIO(found["csv"][1]))} == quants
+    fitting = sum(row["result"] is not None and row["result"]["verdict"] == "fits" for row in data["quants"])
+    assert fitting == 2
+    assert found["plain"][1].startswith(f"FITS in 2 of {len(quants)} quantisations: hf://{REPO}\n")
+    assert "not a GGUF file: it is an HTML page" in " ".join(found["plain"][1].split())
+    assert max(len(line) for line in found["plain"][1].splitlines() if "http://" not in line) <= 80
+    assert all(f"| {quant} |" in found["markdown"][1] for quant in quants)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from importlib import import_module
 
 import pytest
 
-from budget.cli.app import COMMANDS
+from budget.cli.commands import COMMANDS, function_of
 from budget.cli.direct import parse
 from budget.cli.help import EXAMPLES, GROUPS, LLAMA_GROUPS, OWN, group_of
 from budget.cli.parameters import Option, own_parameters
@@ -28,12 +27,8 @@ def _run(capsys, monkeypatch):
     return run
 
 
-def module_of(name):
-    return import_module(f"budget.cli.{name.replace('-', '_')}")
-
-
 def test_every_shared_option_has_a_group():
-    command = module_of("fit").command
+    command = function_of("fit")
     own = {p.name for p in own_parameters(command.__wrapped__)}
     shared = [p for p in command.parameters if isinstance(p.declared, Option) and p.name not in own]
     assert {p.name for p in shared if group_of(p.name) == OWN} == set()
@@ -52,9 +47,28 @@ def test_help_is_one_screen_wide_and_ends_in_its_examples(run, name):
     code, out, _ = run(name, "--help")
     assert code == 0
     assert max(map(len, out.splitlines())) <= 80
-    if name in EXAMPLES:
-        *_, last = EXAMPLES[name]
-        assert out.rstrip().endswith(f"  {last[0]}\n      {last[1]}")
+    *_, last = EXAMPLES[name]
+    assert out.rstrip().endswith(f"  {last[0]}\n      {last[1]}")
+
+
+def test_the_help_of_budget_itself_has_every_command_examples_and_exit_codes(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert all(f"\n  {name} " in out for name in COMMANDS)
+    assert all(f"\n  {line}\n      {what}\n" in out for line, what in EXAMPLES[""])
+    assert "3 does not fit" in " ".join(out.split())
+
+
+def test_a_spelling_is_shown_once(run):
+    _, out, _ = run("fit", "--help")
+    for line in out.splitlines():
+        words = (
+            [word.strip(",") for word in line.split("  ")[1].split() if word.startswith("-")]
+            if line[2:3] == "-"
+            else []
+        )
+        assert len(words) == len(set(words)), line
 
 
 @pytest.mark.parametrize(
@@ -63,15 +77,13 @@ def test_help_is_one_screen_wide_and_ends_in_its_examples(run, name):
         (name, line)
         for name, lines in EXAMPLES.items()
         for line, _ in lines
-        if line.startswith(f"budget {name} ")
+        if line.startswith(f"budget {name}") and name
     ],
 )
 def test_every_line_of_an_example_is_one_that_the_command_takes(name, line):
     words = shlex.split(line.partition(" | ")[0].partition(" > ")[0])
     own, rest = split_line(words[2:])
-    command = module_of(name).command
-    parameters = getattr(command, "parameters", None) or own_parameters(command)
-    assert parse(parameters, own) is not None
+    assert parse(function_of(name).parameters, own) is not None
     if rest:
         from budget.runtime.command_line import parse_command_line
 

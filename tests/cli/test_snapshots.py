@@ -6,51 +6,28 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
 
+from budget.cli.commands import COMMANDS
 from budget.cli.run import run
+from cli.answers import ANSWERS, prepare
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-CARD = "--gpu 8GiB --ram 16GiB --overhead 512MiB"
-TWO = "--gpu 24GiB --gpu 24GiB --ram 64GiB --overhead 512MiB"
-SCREENS = {
-    "fit": f"fit sample:llama-3.1-8b {CARD} -c 16k",
-    "fit-short": f"fit sample:llama-3.3-70b {TWO} -c 32k --reserve 256MiB",
-    "fit-buffers": f"fit sample:gpt-oss-20b {TWO} -c 16k --buffers",
-    "fit-pool": f"fit sample:llama-3.1-8b {CARD} -c 16k --budget 7GiB",
-    "fit-unlimited": f"fit sample:llama-3.1-8b {CARD} -c 16k --budget unlimited",
-    "fit-verbose": f"fit sample:llama-3.1-8b {CARD} -c 16k -v",
-    "fit-markdown": f"fit sample:llama-3.1-8b {CARD} -c 16k --format markdown",
-    "fit-csv": f"fit sample:llama-3.1-8b {CARD} -c 16k --format csv",
-    "max-ctx": f"max-ctx sample:llama-3.1-8b {CARD}",
-    "place": f"place sample:llama-3.3-70b {TWO} -c 16k -ngl 60",
-    "inspect": "inspect sample:gemma-3-27b",
-    "devices": "devices --gpu 24GiB --gpu 8GiB --ram 64GiB",
-    "sweep": f"sweep sample:llama-3.1-8b {CARD} --ctx 4k..64k --kv f16,q8_0",
-    "sweep-layers": f"sweep sample:llama-3.3-70b {TWO} -c 8k --ngl 0..81:27",
-    "sweep-markdown": f"sweep sample:llama-3.1-8b {CARD} --ctx 4k..64k --kv f16,q8_0 --format markdown",
-    "diff": f"diff sample:llama-3.1-8b {CARD} -c 16k --b '-ctk q8_0 -ctv q8_0'",
-    "diff-models": f"diff sample:llama-3.1-8b sample:gpt-oss-20b {TWO} -c 16k",
-}
+MARKDOWN = ("fit-short", "fit-several", "fit-inventory", "sweep", "diff", "check-failing", "advise")
+CSV = ("fit", "sweep", "check-failing", "scan")
+WIDER = {"advise", "advise-nothing"}
+"""Screens with a line to paste, which is never broken."""
 
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch, tmp_path):
-    """No configuration of the person who runs the tests, no colour, a UTF-8 locale."""
-    for name in [n for n in os.environ if n.startswith(("BUDGET_", "LLAMA_ARG_"))]:
-        if name != "BUDGET_SNAPSHOTS":
-            monkeypatch.delenv(name)
-    for name in ("LC_ALL", "LC_CTYPE", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setenv("LANG", "en_US.UTF-8")
+    prepare(tmp_path, monkeypatch)
 
 
 def printed(command, capsys):
-    import shlex
-
     run(shlex.split(command))
     return capsys.readouterr().out
 
@@ -65,25 +42,52 @@ def held(name, text):
 
 
 @pytest.mark.parametrize("width", [80, 120])
-@pytest.mark.parametrize("name", SCREENS)
+@pytest.mark.parametrize("name", ANSWERS)
 def test_a_screen_is_what_it_was(name, width, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(width))
-    text = printed(SCREENS[name], capsys)
-    if name not in ("fit-csv", "fit-markdown", "sweep-markdown"):
-        assert max(map(len, text.splitlines())) <= width
+    text = printed(ANSWERS[name], capsys)
+    assert name in WIDER or max(map(len, text.splitlines())) <= width
     held(f"{name}.{width}", text)
 
 
-@pytest.mark.parametrize("name", ["fit", "fit-short", "sweep", "diff"])
+@pytest.mark.parametrize(
+    ("name", "form"), [*((name, "markdown") for name in MARKDOWN), *((name, "csv") for name in CSV)]
+)
+def test_a_form_is_what_it_was(name, form, capsys):
+    held(f"{name}.{form}", printed(f"{ANSWERS[name]} --format {form}", capsys))
+
+
+@pytest.mark.parametrize("name", ["fit", "fit-short", "sweep", "diff", "diff-models"])
 def test_a_locale_without_unicode_gets_ascii(name, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("LC_ALL", "C")
-    text = printed(SCREENS[name], capsys)
+    text = printed(ANSWERS[name], capsys)
     assert text.isascii()
     held(f"{name}.ascii", text)
 
 
-@pytest.mark.parametrize("name", SCREENS)
+@pytest.mark.parametrize("width", [40, 60])
+@pytest.mark.parametrize("name", sorted(set(ANSWERS) - WIDER))
+def test_a_narrow_screen_cuts_nothing_off_and_breaks_only_what_it_must(name, width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    narrow = printed(ANSWERS[name], capsys)
+    longest_word = max(map(len, narrow.split()))
+    bar_at_its_least = 53  # `CUDA0`, ten cells, `25.82 of 24.00 GiB`, `SHORT` and a legend of six parts
+    assert max(map(len, narrow.splitlines())) <= max(width, longest_word + 12, bar_at_its_least)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
 def test_nothing_piped_holds_a_colour(name, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    assert "\x1b" not in printed(SCREENS[name], capsys)
+    assert "\x1b" not in printed(ANSWERS[name], capsys)
+
+
+def test_every_command_has_a_screen_that_is_held():
+    assert {line.split()[0] for line in ANSWERS.values()} == set(COMMANDS)
+
+
+def test_every_snapshot_is_one_that_a_test_holds():
+    names = {f"{name}.{width}" for name in ANSWERS for width in (80, 120)}
+    names |= {f"{name}.markdown" for name in MARKDOWN} | {f"{name}.csv" for name in CSV}
+    names |= {f"{name}.ascii" for name in ("fit", "fit-short", "sweep", "diff", "diff-models")}
+    assert {path.stem for path in SNAPSHOTS.glob("*.txt")} == names

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from budget.cli.app import COMMANDS
+from budget.cli.commands import COMMANDS
 
 HEAVY = {
     "rich",
