@@ -54,17 +54,15 @@ class _LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Name what was meant when a command does not exist."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], COMMANDS, n=2)
-            raise _unknown_command(args[0], near)
+            raise _unknown_command(args[0])
         return super().resolve_command(ctx, args)
 
 
-def _unknown_command(name: str, near: list[str]) -> BudgetError:
+def _unknown_command(name: str) -> BudgetError:
     from budget.errors import UsageError
+    from budget.nearest import did_you_mean, nearest
 
-    hint = f"did you mean {' or '.join(near)}?" if near else f"commands: {', '.join(COMMANDS)}"
+    hint = did_you_mean(nearest(name, COMMANDS), f"commands: {', '.join(COMMANDS)}")
     return UsageError(f"no such command: {name}", hint=hint)
 
 
