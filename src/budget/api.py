@@ -54,11 +54,10 @@ def settings_of(settings: SettingsLike) -> Settings:
         return Settings()
     if isinstance(settings, Settings):
         return settings
-    import shlex
-
     from budget.runtime.command_line import parse_settings
+    from budget.runtime.words import split_words
 
-    words = shlex.split(settings) if isinstance(settings, str) else list(settings)
+    words = split_words(settings, "settings") if isinstance(settings, str) else list(settings)
     return parse_settings(words, suffixes=True)[0]
 
 

@@ -60,12 +60,14 @@ def command(
     read, 5 no such device, 6 network; 7 if something is not known.
     """
     if init:
+        if len(gates or ()) > 1:
+            raise UsageError("--init writes one file", hint="name one of them")
         return _write_example((gates or [FILE])[0], out)
     from budget.planning.gate import exit_code
     from budget.render.check import all_results
 
     models: dict[tuple[str, str | None], Model] = {}
-    checked = [_check(path, models, no_cache=no_cache) for path in gates or [FILE]]
+    checked = [_check(path, models, out, no_cache=no_cache) for path in gates or [FILE]]
     _write_files(checked, junit=junit, summary=summary or _job_summary(out))
     _show(checked, out)
     return int(exit_code(all_results(checked)))
@@ -80,17 +82,21 @@ def _job_summary(out: Output) -> str | None:
     return os.environ.get("GITHUB_STEP_SUMMARY") if _in_github(out) else None
 
 
-def _check(path: str, models: dict[tuple[str, str | None], Model], *, no_cache: bool) -> Checked:
-    """Every case of one file."""
+def _check(path: str, models: dict[tuple[str, str | None], Model], out: Output, *, no_cache: bool) -> Checked:
+    """Every case of one file; what is wrong with the file itself is an annotation too."""
     from pathlib import Path
 
     from budget.planning.gate import parse_gate
-    from budget.render.check import Checked
+    from budget.render.check import Checked, annotation
 
-    text = _read(Path(path))
     try:
+        text = _read(Path(path))
         cases = parse_gate(_toml(text))
     except BudgetError as e:
+        if _in_github(out):
+            out.write(
+                annotation(path, 1, "budget: the gate file", [e.message, *([e.hint] if e.hint else [])])
+            )
         raise UsageError(f"{path}: {e.message}", hint=e.hint) from e
     lines = tuple(text.count("\n", 0, match.start()) + 1 for match in _HEADING.finditer(text))
     folder = Path(path).parent
@@ -103,9 +109,7 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
         reason = e.strerror if isinstance(e, OSError) else "it is not UTF-8"
-        raise UsageError(
-            f"{path}: {reason}", hint="name a gate file; budget check --init writes an example"
-        ) from e
+        raise UsageError(reason or str(e), hint="name a gate file; budget check --init writes an example") from e
 
 
 def _toml(text: str) -> dict[str, Any]:
@@ -138,9 +142,9 @@ def _result(
 
 def _question(case: Case, folder: Path, *, no_cache: bool) -> Question:
     """The same question that options on a command line would add up to, without anybody's configuration."""
-    import shlex
-
     from budget.cli.options import Question
+
+    from budget.runtime.words import split_words
 
     class GateQuestion(Question):
         """A gate is judged by what it says alone: no budget.toml, no BUDGET_* variables."""
@@ -153,7 +157,7 @@ def _question(case: Case, folder: Path, *, no_cache: bool) -> Question:
         "gpu": list(machine.gpus),
         "ram": machine.ram,
         "no_gpu": machine.no_gpu or (machine.ram is not None and machine.file is None and not machine.gpus),
-        "settings_args": shlex.split(case.settings),
+        "settings_args": split_words(case.settings, "settings"),
         "no_cache": no_cache,
         "quiet": True,
         **case.options,

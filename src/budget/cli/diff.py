@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 from budget.cli.options import Question, question
@@ -41,7 +40,7 @@ def command(
     from budget.planning.compare import compare
 
     first, second = _specs(asked, a, b)
-    found = compare(_side(asked, first, a), _side(asked, second, b))
+    found = compare(_side(asked, first, a, "a"), _side(asked, second, b, "b"))
     from budget.render.diff import diff_object, diff_screen
 
     out.show(
@@ -71,11 +70,12 @@ def _specs(asked: Question, a: str | None, b: str | None) -> tuple[str | None, s
     return None, None
 
 
-def _side(asked: Question, spec: str | None, flags: str | None) -> Side:
+def _side(asked: Question, spec: str | None, flags: str | None, letter: str) -> Side:
     """One side: a plan made now, or an answer that was kept."""
     from budget.planning.compare import Side
+    from budget.runtime.words import split_words
 
-    words = shlex.split(flags or "")
+    words = split_words(flags or "", f"--{letter}")
     if spec is not None and spec.endswith(".json"):
         if words:
             raise UsageError(f"{spec} is an answer already", hint="flags go with a model")

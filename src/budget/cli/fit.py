@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from budget.cli.options import Loaded, Question, question
 from budget.cli.output import EXIT, Output, VerboseOption
 from budget.cli.parameters import Option
+from budget.errors import UsageError
 
 if TYPE_CHECKING:
     from budget.planning.fit import Plan
@@ -75,7 +76,10 @@ def command(
 
     specs = asked.specs()
     settings_of = [(text.partition("=")[0], text.partition("=")[2]) for text in own or []]
-    if len(specs) > 1 or settings_of or admit or evict:
+    several = len(specs) > 1 or bool(settings_of)
+    _check_together(asked, out, several=several, admit=admit, evict=evict, name=name, inventory=inventory, pods=pods,
+                    emit=emit)  # fmt: skip
+    if several or admit or evict:
         from budget.cli import fleet
 
         fleet.check_for(settings_of, specs)
@@ -101,6 +105,41 @@ def command(
         longest = None if answer.reasons else max_context(request)
         _show(loaded, answer, out, max_ctx=longest, buffers=buffers, host=host, verbose=verbose)
     return int(EXIT[answer.verdict])
+
+
+def _check_together(
+    asked: Question, out: Output, *, several: bool, admit: bool, evict: bool, name: str | None, inventory: str | None,
+    pods: str | None, emit: str | None,
+) -> None:  # fmt: skip
+    """Refuse options that would be ignored beside each other.
+
+    Raises:
+        UsageError: it names both.
+    """
+    what = "--admit" if admit else "--evict" if evict else "several models"
+    one_machine = next((f"--{n.replace('_', '-')}" for n in _ONE_MACHINE if asked.values.get(n)), "")
+    rules = (
+        (several and (admit or evict), f"{what} takes one model, without --for"),
+        (admit and evict, "--admit and --evict are two questions"),
+        (
+            inventory and (several or admit or evict),
+            f"--inventory is for one model; it does not go with {what}",
+        ),
+        (
+            inventory and one_machine,
+            f"--inventory has machines of its own; {one_machine} does not go with it",
+        ),
+        (pods and not inventory, "--pods says what runs on the hosts of --inventory, which is not given"),
+        (emit and not inventory, "--emit needs --inventory, whose hosts it chooses from"),
+        (emit and out.is_given, f"--emit writes YAML; it does not go with --format {out.form}"),
+        (name and not admit, "--name is what --admit writes; it does nothing here"),
+    )
+    for is_broken, text in rules:
+        if is_broken:
+            raise UsageError(text, hint="see budget fit --help")
+
+
+_ONE_MACHINE = ("machine", "gpu", "ram", "no_gpu", "probe_with", "rpc_from")
 
 
 def _show(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,12 +32,16 @@ def fit_fleet(asked: Question, out: Output, specs: list[str], own: list[tuple[st
 def _request(asked: Question, spec: str, own: list[tuple[str, str]]) -> Request:
     """The request for one model: the shared settings, then those given for it alone with `--for`."""
     from budget.runtime.command_line import parse_settings
+    from budget.runtime.words import split_words
 
     request = asked.request(asked.load(spec).model, count_residents=False)
     mine = [text for name, text in own if name == spec]
     if not mine:
         return request
-    words = [*(asked.values.get("settings_args") or []), *(w for text in mine for w in shlex.split(text))]
+    words = [
+        *(asked.values.get("settings_args") or []),
+        *(w for text in mine for w in split_words(text, f"--for {spec}")),
+    ]
     settings, _ = parse_settings(words, tool=request.settings.tool, suffixes=True)
     return replace(request, settings=settings)
 

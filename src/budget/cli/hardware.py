@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from budget.cli.options import Question, question
 from budget.cli.output import Output
 from budget.cli.parameters import Argument, Option
-from budget.errors import ExitCode
+from budget.errors import ExitCode, MachineError, UsageError
 
 if TYPE_CHECKING:
     from budget.machine.hardware import HardwareRow
     from budget.planning.fit import Plan
+    from budget.render.hardware import Rows
 
 
 @question(models="none", machine=False, budget=False)
@@ -22,7 +22,7 @@ def command(
     out: Output,
     text: Annotated[
         str | None,
-        Argument(metavar="FILTER", show_default=False, help="Words in a name, such as 'rtx 24'."),
+        Argument(metavar="FILTER", show_default=False, help="Words in a name, such as 'rtx 40'."),
     ] = None,
     fits: Annotated[
         str | None,
@@ -39,22 +39,40 @@ def command(
     from budget.machine.hardware import hardware_rows
     from budget.render.hardware import hardware_object, hardware_screen
 
-    rows: list[tuple[HardwareRow, Plan | None]]
-    rows = (
-        list(_fitting(asked, text, fits, ctx, ram)) if fits else [(row, None) for row in hardware_rows(text)]
-    )
+    if ctx is not None and fits is None:
+        raise UsageError(
+            "--ctx is the context that --fits MODEL is asked about", hint="name a model with --fits"
+        )
+    found = hardware_rows(text)
+    if not found:
+        raise _no_entry(text or "")
+    rows: Rows = [(row, None) for row in found]
+    tried = _planned(asked, out, text, fits, ctx, ram, n_rows=len(found)) if fits else []
+    shown = [(row, answer) for row, answer in tried if answer is not None and answer.fits] if fits else rows
     out.show(
-        data=lambda: hardware_object(rows),
-        screen=lambda: hardware_screen(rows),
-        rows=lambda: hardware_object(rows)["hardware"],
+        data=lambda: hardware_object(shown),
+        screen=lambda: hardware_screen(shown, asked_for=fits, tried=tried),
+        rows=lambda: hardware_object(shown)["hardware"],
     )
-    return int(ExitCode.OK if rows else ExitCode.DOES_NOT_FIT if fits else ExitCode.NO_DEVICE)
+    return int(ExitCode.OK if shown else ExitCode.DOES_NOT_FIT)
 
 
-def _fitting(
-    asked: Question, text: str | None, spec: str, ctx: str | None, ram: str
-) -> Iterator[tuple[HardwareRow, Plan | None]]:
-    """Rows whose machine holds the model at the context, with their plans."""
+def _no_entry(text: str) -> MachineError:
+    from budget.machine.catalog import DEVICE_KINDS, MACHINE_KINDS, near_names
+
+    near = near_names(text, kinds=(*DEVICE_KINDS, *MACHINE_KINDS))
+    hint = (
+        f"near: {', '.join(near)}"
+        if near
+        else "words of a name, such as 'rtx 40'; without any, all are listed"
+    )
+    return MachineError(f"no entry of the catalogue has {text!r} in its name", hint=hint)
+
+
+def _planned(
+    asked: Question, out: Output, text: str | None, spec: str, ctx: str | None, ram: str, *, n_rows: int
+) -> list[tuple[HardwareRow, Plan | None]]:
+    """Each row with the plan of the model on its machine; None where the settings cannot be had there."""
     from budget.cli.options import count
     from budget.errors import BudgetError
     from budget.machine.describe import DESCRIBED_CPU_FEATURES, parse_ram
@@ -62,6 +80,7 @@ def _fitting(
     from budget.machine.hardware import hardware_machines
     from budget.planning.budget import resolve_budget
     from budget.planning.fit import Request, plan
+    from budget.source.progress import ReadProgress
 
     model = asked.load(spec).model
     settings = asked.settings
@@ -69,11 +88,15 @@ def _fitting(
         settings = replace(settings, n_ctx=count("--ctx", ctx) or 8192)
     size = parse_ram(ram)
     host = Host(ram_total_bytes=size, ram_available_bytes=size, cpu_features=DESCRIBED_CPU_FEATURES)
-    for row, machine in hardware_machines(text, host=host):
-        budget = resolve_budget("auto", machine)
-        try:
-            answer = plan(Request(model=model, settings=settings, machine=machine, budget=budget))
-        except BudgetError:
-            continue  # settings that this machine cannot have: it does not run the model
-        if answer.fits:
-            yield row, answer
+    rows: list[tuple[HardwareRow, Plan | None]] = []
+    with ReadProgress("plans", unit="plans", quiet=out.quiet) as progress:
+        for row, machine in hardware_machines(text, host=host):
+            try:
+                budget = resolve_budget("auto", machine)
+                answer = plan(Request(model=model, settings=settings, machine=machine, budget=budget))
+            except BudgetError:
+                rows.append((row, None))
+            else:
+                rows.append((row, answer))
+            progress.update(len(rows), n_rows)
+    return rows

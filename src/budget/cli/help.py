@@ -101,7 +101,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("BUDGET_RESERVE=1GiB budget config", "from the environment"),
     ),
     "cache": (("budget cache clear", "read every header anew"),),
-    "hardware": (("budget hardware 'rtx 24' --fits model.gguf", "cards that run it"),),
+    "hardware": (("budget hardware 'rtx 40' --fits model.gguf", "cards that run it"),),
     "schema": (("budget fit model.gguf --json | jq .verdict", "budget schema fit says what is in it"),),
 }
 """Command to lines that work as they stand, and what each one shows; the empty name is `budget` alone."""

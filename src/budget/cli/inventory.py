@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ def _emit(rows: Any, out: Output) -> None:
     from budget.machine.inventory.emit import pod_fragment, to_yaml
     from budget.memory.layout import HOST
     from budget.planning.fit import headroom_bytes
+    from budget.render.host import account_of
+    from budget.units import format_size
 
     fitting: list[tuple[int, str, Node, Plan]] = [
         (headroom_bytes(a), node.name, node, a) for node, a in rows if getattr(a, "fits", False)
@@ -60,5 +63,13 @@ def _emit(rows: Any, out: Output) -> None:
         return
     _, _, node, answer = min(fitting, key=lambda row: row[:2])
     ram = next(d.required_bytes for d in answer.devices if d.name == HOST)
+    account = account_of(answer)
+    steady, worst = (ram, ram) if account is None else (account.steady_bytes, account.worst_bytes)
     used = sum(d.weights_bytes > 0 for d in answer.devices if d.name != HOST)
-    out.write(to_yaml(pod_fragment(node, ram_bytes=ram, n_gpus=used)))
+    ram_bytes = node.machine.host.ram_total_bytes
+    if ram_bytes is not None and worst > ram_bytes and not out.quiet:
+        sys.stderr.write(
+            f"{node.name} has {format_size(ram_bytes)} of RAM and the server may grow to {format_size(worst)}: "
+            "-cram and -ctxcp lower it (budget fit --host)\n"
+        )
+    out.write(to_yaml(pod_fragment(node, steady_bytes=steady, worst_bytes=worst, n_gpus=used)))

@@ -89,7 +89,7 @@ def output_of(*, json: bool, format: str | None, quiet: bool) -> Output:
     """
     if json and format not in (None, "json"):
         raise UsageError(f"--json and --format {format} contradict each other", hint="leave one of them away")
-    form = "json" if json else format or ("table" if sys.stdout.isatty() else "plain")
+    form = "json" if json else format or ("table" if _is_terminal() else "plain")
     return Output(form=form, is_given=json or format is not None, quiet=quiet)
 
 
@@ -112,7 +112,7 @@ def show(form: str, blocks: Sequence[Block]) -> None:
 
     what = look(form)
     lines = to_lines(blocks, what)
-    if form == "table" and (sys.stdout.isatty() or os.environ.get("FORCE_COLOR")):
+    if form == "table" and _is_terminal():
         from budget.render.terminal import write_lines
 
         write_lines(lines, sys.stdout, width=what.width)
@@ -134,7 +134,12 @@ def write_json(data: Any) -> None:
     """Print one JSON object and nothing else."""
     from budget.render.json import dumps
 
-    sys.stdout.write(f"{dumps(data)}\n")
+    text = dumps(data)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = dumps(data, ascii_only=True)
+    sys.stdout.write(f"{text}\n")
 
 
 def exit_of_any(verdicts: Iterable[str | None]) -> ExitCode:
@@ -146,6 +151,11 @@ def exit_of_any(verdicts: Iterable[str | None]) -> ExitCode:
 def _shows_color() -> bool:
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") in ("dumb", "unknown"):
         return False
+    return _is_terminal()
+
+
+def _is_terminal() -> bool:
+    """Whether stdout is a terminal, or is to be taken for one."""
     return sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))
 
 

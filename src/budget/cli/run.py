@@ -13,6 +13,7 @@ from budget.errors import BudgetError, ExitCode
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line; the exit code."""
+    _open_closed_streams()
     own, line = split_line(argv)
     try:
         result = _run_directly(own, line)
@@ -25,13 +26,27 @@ def run(argv: Sequence[str]) -> int:
     except BudgetError as e:
         return fail(e.message, e.hint, e.exit_code)
     except BrokenPipeError:
-        # the reader of a pipe went away: keep the interpreter from complaining at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_stdout()
         return int(ExitCode.FAILED)
+    except OSError as e:  # files that budget reads are named by the errors of who reads them
+        _abandon_stdout()
+        return fail(f"the answer cannot be written: {e.strerror or e}", None, ExitCode.FAILED)
     except KeyboardInterrupt:
         return fail("interrupted", None, ExitCode.FAILED)
     except Exception as e:
         return _from_parser(e)
+
+
+def _open_closed_streams() -> None:
+    """A caller that closed stdout or stderr (`>&-`) still gets the exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 (until the process ends)
+
+
+def _abandon_stdout() -> None:
+    """What is left in the buffer goes nowhere, so that the interpreter does not complain about it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run_directly(own: list[str], line: list[str]) -> int | None:
@@ -45,9 +60,16 @@ def _run_directly(own: list[str], line: list[str]) -> int | None:
 
 def split_line(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """Budget's own arguments, and a llama.cpp command line after `--`."""
-    arguments = list(argv)
+    arguments = _as_options(list(argv))
     at = arguments.index("--") if "--" in arguments else len(arguments)
     return _join_for(arguments[:at]), arguments[at + 1 :]
+
+
+def _as_options(arguments: list[str]) -> list[str]:
+    """`budget help fit` and `budget version`, as other programs have them, are options here."""
+    if arguments[:1] == ["help"]:
+        return [*arguments[1:2], "--help"]
+    return ["--version"] if arguments == ["version"] else arguments
 
 
 def _join_for(arguments: list[str]) -> list[str]:

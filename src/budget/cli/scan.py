@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from budget.cli.options import Question, question
 from budget.cli.output import Output
 from budget.cli.parameters import Argument, Option
-from budget.errors import ExitCode
+from budget.errors import ExitCode, UsageError
 from budget.record import record
 
 if TYPE_CHECKING:
@@ -76,6 +76,10 @@ def command(
     from budget.source.progress import ReadProgress
     from budget.source.scan import scan
 
+    if jobs is not None and jobs < 1:
+        raise UsageError(
+            f"--jobs {jobs}: at least one process is needed", hint="leave it away for one per core"
+        )
     found = discover(places or (), stores=not places if stores is None else stores)
     rows = []
     with ReadProgress("models", unit="models", quiet=out.quiet or out.form != "table") as progress:

@@ -145,6 +145,10 @@ def parse_gate(data: Mapping[str, Any]) -> tuple[Case, ...]:
     names = {kind: _table(data, kind) for kind in ("models", "machines", "settings", "defaults")}
     _known(names["defaults"], _SHARED, "[defaults]")
     gates = data.get("gate", [])
+    if isinstance(gates, Mapping):
+        raise UsageError(
+            "[gate] is a single table", hint="write [[gate]] with two brackets, once for each case"
+        )
     if not isinstance(gates, list) or not gates:
         raise UsageError("no [[gate]] in the file", hint="budget check --init writes an example")
     cases = [case for i, gate in enumerate(gates) for case in _cases(i, gate, names)]

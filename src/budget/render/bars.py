@@ -16,11 +16,11 @@ NAMES = {
 _STYLE = {"output": "compute", "extras": "weights", "reserve": "dim"}
 """Parts that share another's colour."""
 _SHADES = {
-    "weights": "█", "kv": "▓", "state": "▚", "compute": "▒", "output": "▒", "extras": "▉", "overhead": "░",
+    "weights": "█", "kv": "▓", "state": "▚", "compute": "▒", "output": "▞", "extras": "▉", "overhead": "░",
     "reserve": "/",
 }  # fmt: skip
 _LETTERS = {
-    "weights": "#", "kv": "k", "state": "s", "compute": "c", "output": "c", "extras": "x", "overhead": "o",
+    "weights": "#", "kv": "k", "state": "s", "compute": "c", "output": "u", "extras": "x", "overhead": "o",
     "reserve": "/",
 }  # fmt: skip
 _SOLID = "█"
@@ -35,10 +35,11 @@ def bars(rows: Sequence[Row], look: Look) -> list[Line]:
     marks = [_mark(row) for row in rows]
     width = look.width - names - max(map(len, words)) - max(len(text) for text, _ in marks) - 6
     width = max(10, min(width, _MAX_CELLS))
+    scale = max((row.required_bytes for row in rows if not isinstance(row.available, int)), default=0)
     lines: list[Line] = []
     drawn: set[str] = set()
     for row, text, mark in zip(rows, words, marks, strict=True):
-        kinds = _kinds(row, width)
+        kinds = _kinds(row, width, _scale(row) if isinstance(row.available, int) else scale)
         drawn.update(kinds)
         spans = _bar(row, kinds, width, look)
         lines.append(((f"{row.name.ljust(names)}  ", "bold"), *spans, (f"  {text}  ", ""), mark))
@@ -63,13 +64,13 @@ def _numbers(row: Row, rows: Sequence[Row]) -> str:
     return (f"{text} GiB, {rest}").ljust(need + cap + 8 if caps else 0)
 
 
-def _kinds(row: Row, width: int) -> list[str]:
-    """The kind of each cell that something fills."""
+def _kinds(row: Row, width: int, scale: int) -> list[str]:
+    """The kind of each cell that something fills, of `width` cells for `scale` bytes."""
     kinds: list[str] = []
     seen = 0
     for kind in KINDS:
         seen += row.parts[kind]
-        kinds += [kind] * (_column(seen, _scale(row) or 1, width) - len(kinds))
+        kinds += [kind] * (_column(seen, scale or 1, width) - len(kinds))
     return kinds
 
 
@@ -109,15 +110,23 @@ def _merged(cells: Sequence[Span]) -> list[Span]:
 
 def _legend(rows: Sequence[Row], drawn: set[str], indent: int, look: Look) -> list[Line]:
     """What each character or colour that was drawn means."""
-    spans: list[Span] = [(" " * (indent + 2), "")]
-    for kind in (k for k in KINDS if k in drawn):
-        cell, style = _cell(kind, look)
-        spans += [(cell, style), (f" {NAMES[kind]}  ", "")]
+    entries: list[Line] = [(_cell(kind, look), (f" {NAMES[kind]}", "")) for kind in KINDS if kind in drawn]
     if any(isinstance(row.available, int) for row in rows):
-        spans += [("·" if look.unicode else ".", "dim"), (" free", "")]
+        entries.append((("·" if look.unicode else ".", "dim"), (" free", "")))
     if any(row.fits is False for row in rows):
-        spans += [("  ", ""), ("┃" if look.unicode else "|", "bad"), (" limit", "")]
-    return [tuple(spans)]
+        entries.append((("┃" if look.unicode else "|", "bad"), (" limit", "")))
+    margin = " " * (indent + 2)
+    lines: list[Line] = []
+    width = look.width
+    for entry in entries:
+        size = sum(len(text) for text, _ in entry)
+        if not lines or width + 2 + size > look.width:
+            lines.append(((margin, ""), *entry))
+            width = len(margin) + size
+        else:
+            lines[-1] = (*lines[-1], ("  ", ""), *entry)
+            width += 2 + size
+    return lines
 
 
 def _scale(row: Row) -> int:

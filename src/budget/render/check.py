@@ -87,12 +87,15 @@ def github_lines(checked: Sequence[Checked]) -> str:
     for file in checked:
         for result in file.results:
             if result.status != "passed":
-                title = _property(f"budget: {result.case.name}")
-                message = _data("\n".join(details(result)))
-                lines.append(
-                    f"::error file={_property(file.file)},line={file.line(result)},title={title}::{message}"
-                )
+                title = f"budget: {result.case.name}"
+                lines.append(annotation(file.file, file.line(result), title, details(result)))
     return "\n".join([*lines, headline(checked)])
+
+
+def annotation(file: str, line: int, title: str, texts: Sequence[str]) -> str:
+    """One error that GitHub shows beside a line of a file."""
+    message = _data("\n".join(texts))
+    return f"::error file={_property(file)},line={line},title={_property(title)}::{message}"
 
 
 def _data(text: str) -> str:

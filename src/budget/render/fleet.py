@@ -69,6 +69,7 @@ def fleet_screen(answer: Fleet, specs: Sequence[str]) -> list[Block]:
         Title(f"{_VERDICT[answer.verdict]} TOGETHER", VERDICT_STYLE[answer.verdict]),
         GAP,
         Table(["model", "verdict", *devices], rows, left=(0, 1)),
+        Text("Loaded in this order: each is judged beside those above it.", "dim"),
         GAP,
         *(Text(text, "bad") for text in _sentences(answer.failures)),
         *(Text(reason, "warn") for reason in answer.reasons),
@@ -128,9 +129,10 @@ def eviction_object(answer: Eviction | None) -> dict[str, Any]:
 
 
 def eviction_screen(answer: Eviction | None) -> list[Block]:
-    """Names, one per line, so that a script can unload them."""
+    """What to unload: the names, with what each gives back."""
     if answer is None:
-        return [Text("no set of residents makes room", "bad")]
+        return [Title("DOES NOT FIT", "bad"), Text("No set of residents makes room.")]
     if not answer.residents:
-        return [Text("it fits as it is", "good")]
-    return [Table((), [[r.name, format_size(r.total_bytes)] for r in answer.residents])]
+        return [Title("FITS", "good"), Text("Nothing has to be unloaded.")]
+    rows = [[r.name, format_size(r.total_bytes)] for r in answer.residents]
+    return [Title(f"FITS without {len(rows)} of what is loaded", "good"), Table((), rows, indent=2)]

@@ -7,8 +7,9 @@ from typing import Any
 
 from budget.machine.hardware import HardwareRow
 from budget.planning.fit import Plan
-from budget.render.screen import Block, Table, Text
+from budget.render.screen import Block, Table, Text, Title
 from budget.render.words import size_or_unknown
+from budget.units import format_size
 
 Rows = Sequence[tuple[HardwareRow, Plan | None]]
 
@@ -36,10 +37,10 @@ def hardware_object(rows: Rows) -> dict[str, Any]:
     }
 
 
-def hardware_screen(rows: Rows) -> list[Block]:
-    """A row each; an entry of low confidence is marked."""
+def hardware_screen(rows: Rows, *, asked_for: str | None = None, tried: Rows = ()) -> list[Block]:
+    """A row each; an entry of low confidence is marked. Where nothing of what was tried runs the model, the nearest."""
     if not rows:
-        return [Text("nothing in the catalogue matches", "warn")]
+        return [Title("NONE RUNS IT", "bad", asked_for or ""), Text(f"{len(tried)} tried{_nearest(tried)}")]
     cells = [
         [
             f"{row.id}{' ?' if row.confidence == 'low' else ''}",
@@ -70,3 +71,14 @@ def _tightest(answer: Plan) -> str:
         return "-"
     share, name = max(full)
     return f"{name} {100 * share:.0f} %"
+
+
+def _nearest(tried: Rows) -> str:
+    """What falls short by the least, and by how much."""
+    short = [
+        (sum(f.short_bytes for f in a.failures), row.id) for row, a in tried if a is not None and a.failures
+    ]
+    if not short:
+        return ""
+    size, name = min(short)
+    return f"; the nearest, {name}, is short by {format_size(size)}"

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 ENGINE = {"name": "llama.cpp", "validated_commit": VALIDATED_COMMIT}
 
 
-def dumps(data: object) -> str:
-    """One JSON document, indented."""
-    return json.dumps(data, indent=2, ensure_ascii=False)
+def dumps(data: object, *, ascii_only: bool = False) -> str:
+    """One JSON document, indented; with `ascii_only`, every other character is an escape."""
+    return json.dumps(data, indent=2, ensure_ascii=ascii_only)
 
 
 def fit_object(

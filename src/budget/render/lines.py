@@ -43,7 +43,7 @@ def columns(text: str) -> int:
 
 _FIRST_COMBINING = "\u0300"
 """Every character before this one takes one column (Unicode, East Asian Width and general category Mn)."""
-_DRAWN = "–—…≥≤→×█▓▒░▚▉·┃─★●◆■▲▼○"
+_DRAWN = "–—…≥≤→×█▓▒░▚▞▉·┃─★●◆■▲▼○"
 """What budget itself writes, each in one column."""
 
 

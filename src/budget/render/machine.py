@@ -12,18 +12,20 @@ from budget.render.words import size_or_unknown
 def machine_screen(machine: Machine, *, verbose: bool) -> list[Block]:
     """Devices as a table; with `verbose` the source of every number."""
     host = machine.host
-    rows = [["CPU", "", size_or_unknown(host.ram_total_bytes), size_or_unknown(host.ram_available_bytes), ""]]
+    rows = [
+        ["CPU", "", size_or_unknown(host.ram_total_bytes), size_or_unknown(host.ram_available_bytes), "cpu"]
+    ]
     rows += [
         [
             d.name,
             d.description,
             size_or_unknown(d.total_bytes),
             size_or_unknown(d.free_bytes),
-            d.compute_capability or d.backend,
+            f"{d.backend} {d.compute_capability or ''}".rstrip(),
         ]
         for d in machine.devices
     ]
-    blocks: list[Block] = [Table(["device", "card", "total", "free", "kind"], rows, left=(0, 1, 4))]
+    blocks: list[Block] = [Table(["device", "card", "total", "free", "backend"], rows, left=(0, 1, 4))]
     blocks += [Text(f"{d.name}: {d.problem}", "warn") for d in machine.devices if d.problem]
     if verbose:
         sources = [*_sources("CPU", host), *(row for d in machine.devices for row in _sources(d.name, d))]

@@ -14,6 +14,7 @@ from budget.memory.weights import placed_bytes
 from budget.planning.fit import Plan
 from budget.render.json import ENGINE
 from budget.render.screen import GAP, Block, Table, Text, Title
+from budget.render.words import shortfall_lines
 from budget.units import format_size
 
 _GROUPS = (
@@ -104,6 +105,13 @@ def place_screen(answer: Plan, *, name: str) -> list[Block]:
     if placement.skipped:
         size = sum(t.nbytes for t in placement.skipped)
         blocks.append(Text(f"not loaded: {len(placement.skipped)} tensors, {format_size(size)}", "dim"))
+    if answer.failures:
+        texts = shortfall_lines(answer)
+        blocks += [
+            GAP,
+            Text("It does not fit; this is where it would go:", "bad"),
+            *(Text(text, "bad") for text in texts),
+        ]
     return blocks
 
 

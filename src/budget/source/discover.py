@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from budget.source import gguf_names, hub_cache, ollama
+from budget.source.errors import MissingFileError
 from budget.source.gguf_names import GGUFFile, Kind
 
 
@@ -38,16 +39,20 @@ def discover(
         env: environment variables, which say where the stores are.
 
     Raises:
+        MissingFileError: a place is not there.
         UsageError, NetworkError: an address cannot be searched.
     """
     seen: set[tuple[int, int]] = set()
     for place in places:
-        if place.startswith("file://"):
-            yield from _once(_in_folder(Path(unquote(urlsplit(place).path)), place), seen)
-        elif "://" in place:
+        if "://" in place and not place.startswith("file://"):
             yield from _in_address(place)
-        else:
-            yield from _once(_in_folder(Path(place), place), seen)
+            continue
+        path = Path(unquote(urlsplit(place).path) if "://" in place else place)
+        if not path.exists():
+            raise MissingFileError(
+                f"{place}: no such file or folder", hint="name a folder that holds .gguf files"
+            )
+        yield from _once(_in_folder(path, place), seen)
     if stores:
         yield from _once(_in_hugging_face(env), seen)
         for folder in lm_studio_folders(env):

@@ -48,5 +48,5 @@ class ReadProgress:
             TextColumn("{task.description}", markup=False), BarColumn(), count,
             console=Console(file=self.stream), transient=True,
         )  # fmt: skip
-        self._task = self._bar.add_task(self.label)
+        self._task = self._bar.add_task(self.label, total=None)
         self._bar.start()

@@ -60,10 +60,14 @@ def scan(
     """
     if dask is not None:
         return _on_dask(found, judge, dask, use_cache)
-    n_jobs = (
-        n_jobs or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    return _here(iter(found), judge, n_jobs, use_cache)
+    return _here(iter(found), judge, n_jobs or _n_processors(), use_cache)
+
+
+def _n_processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def read_chunk(chunk: list[Found], judge: Judge[T], use_cache: bool) -> list[Row[T]]:

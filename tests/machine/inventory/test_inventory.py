@@ -282,10 +282,10 @@ class TestEmit:
     def test_a_pod_asks_for_ram_and_cards_and_selects_the_product(self):
         labels = A100 | {"kubernetes.io/arch": "amd64", "kubernetes.io/hostname": "n1"}
         (node,) = kubernetes_nodes([k8s(labels=labels, allocatable={"nvidia.com/gpu": "2"})])
-        spec = pod_fragment(node, ram_bytes=GiB + 1, n_gpus=2)["spec"]
+        spec = pod_fragment(node, steady_bytes=GiB + 1, worst_bytes=9 * GiB, n_gpus=2)["spec"]
         assert spec["containers"][0]["resources"] == {
             "requests": {"memory": "1025Mi", "nvidia.com/gpu": "2"},
-            "limits": {"memory": "1025Mi", "nvidia.com/gpu": "2"},
+            "limits": {"memory": "9216Mi", "nvidia.com/gpu": "2"},
         }
         assert spec["nodeSelector"] == {
             "kubernetes.io/arch": "amd64",
@@ -299,7 +299,9 @@ class TestEmit:
         assert node_selector(node, with_gpu=False) == {"kubernetes.io/arch": "arm64"}
         assert (
             "nvidia.com/gpu"
-            not in pod_fragment(node, ram_bytes=1, n_gpus=0)["spec"]["containers"][0]["resources"]
+            not in pod_fragment(node, steady_bytes=1, worst_bytes=1, n_gpus=0)["spec"]["containers"][0][
+                "resources"
+            ]
         )
 
     def test_yaml(self):

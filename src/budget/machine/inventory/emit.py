@@ -18,26 +18,26 @@ SELECTOR_LABELS = (
 """Labels that tell one kind of node from another, the most telling first."""
 
 
-def pod_fragment(node: Node, *, ram_bytes: int, n_gpus: int) -> dict[str, Any]:
+def pod_fragment(node: Node, *, steady_bytes: int, worst_bytes: int, n_gpus: int) -> dict[str, Any]:
     """Resources and node selector of a pod for `node`: RAM rounded up to MiB, and `n_gpus` of its devices.
 
-    Memory is requested and limited alike, so that the pod is killed for nothing but its own growth.
+    Requested is what the server holds after loading; the limit is what it may grow to once every slot, prompt cache
+    and checkpoint is full, so that it is not killed for what llama.cpp is set to keep.
     """
-    memory = f"{-(-ram_bytes // MiB)}Mi"
-    amounts: dict[str, str] = {"memory": memory}
-    if n_gpus and node.gpu_resource is not None:
-        amounts[node.gpu_resource] = str(n_gpus)
-    fragment: dict[str, Any] = {
-        "spec": {
-            "containers": [
-                {"name": "llama-server", "resources": {"requests": amounts, "limits": dict(amounts)}}
-            ],
-        }
+    gpus = {node.gpu_resource: str(n_gpus)} if n_gpus and node.gpu_resource is not None else {}
+    resources = {
+        "requests": {"memory": _mebibytes(steady_bytes), **gpus},
+        "limits": {"memory": _mebibytes(worst_bytes), **gpus},
     }
+    fragment: dict[str, Any] = {"spec": {"containers": [{"name": "llama-server", "resources": resources}]}}
     selector = node_selector(node, with_gpu=bool(n_gpus))
     if selector:
         fragment["spec"]["nodeSelector"] = selector
     return fragment
+
+
+def _mebibytes(size_bytes: int) -> str:
+    return f"{-(-size_bytes // MiB)}Mi"
 
 
 def node_selector(node: Node, *, with_gpu: bool) -> dict[str, str]:
