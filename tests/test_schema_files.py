@@ -57,3 +57,16 @@ def test_every_schema_has_its_name_as_title_and_says_what_it_is():
         schema = json_schema(name)
         assert schema["title"] == f"budget/{name}/v1"
         assert schema["description"]
+
+
+def test_every_key_of_a_gate_is_described_and_expect_may_be_a_table():
+    definitions = {"": json_schema("gate-file"), **json_schema("gate-file")["$defs"]}
+    silent = [
+        (name, key)
+        for name, definition in definitions.items()
+        for key, field in definition.get("properties", {}).items()
+        if not field.get("description")
+    ]
+    assert not silent
+    text = '[[gate]]\nmodel = "a"\nmachine = "here"\nexpect = {max_ctx = ">= 32768", fits = true}'
+    SCHEMAS["gate-file"].model_validate(tomllib.loads(text))

@@ -109,7 +109,9 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
         reason = e.strerror if isinstance(e, OSError) else "it is not UTF-8"
-        raise UsageError(reason or str(e), hint="name a gate file; budget check --init writes an example") from e
+        raise UsageError(
+            reason or str(e), hint="name a gate file; budget check --init writes an example"
+        ) from e
 
 
 def _toml(text: str) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def _bar(row: Row, kinds: Sequence[str], width: int, look: Look) -> list[Span]:
     else:
         at = min(_column(cap, row.required_bytes, width), width - 1)
         # what is beyond the edge does not fit
-        cells[at] = ("┃" if look.unicode else "|", "bad")
+        cells[at] = ("┃" if look.unicode else "|", "bold")
     return _merged(cells)
 
 
@@ -114,7 +114,7 @@ def _legend(rows: Sequence[Row], drawn: set[str], indent: int, look: Look) -> li
     if any(isinstance(row.available, int) for row in rows):
         entries.append((("·" if look.unicode else ".", "dim"), (" free", "")))
     if any(row.fits is False for row in rows):
-        entries.append((("┃" if look.unicode else "|", "bad"), (" limit", "")))
+        entries.append((("┃" if look.unicode else "|", "bold"), (" limit", "")))
     margin = " " * (indent + 2)
     lines: list[Line] = []
     width = look.width

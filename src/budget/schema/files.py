@@ -55,7 +55,9 @@ class GateMachine(Object):
     gpu: OneOrMore | None = None
     """As `--gpu`: a size or a name of the catalogue."""
     ram: str | None = None
+    """As `--ram`; left away, that of the machine of the catalogue, or of this machine."""
     no_gpu: bool = False
+    """The CPU alone."""
     file: str | None = None
     """A machine file, or a name of the catalogue."""
 
@@ -69,33 +71,47 @@ class GateShared(Object):
     machine: Machines | None = None
     """A name of `[machines]` or of the catalogue, a machine file, `here`, or a table."""
     machines: Machines | None = None
+    """The same: each of them is a case."""
     settings: OneOrMore | None = None
     """llama.cpp's flags, or names of `[settings]`."""
     budget: str | None = None
+    """As `--budget`."""
     overhead: str | None = None
+    """As `--overhead`."""
     reserve: str | None = None
+    """As `--reserve`."""
     assume: str | None = None
+    """As `--assume`: the architecture whose rules hold for models that budget does not know."""
     fits: bool | None = None
-    expect: OneOrMore | None = None
-    """Such as `max_ctx >= 32768` or `CUDA0 <= 22GiB`."""
+    """Whether it must fit, or must not."""
+    expect: OneOrMore | dict[str, bool | int | str] | None = None
+    """Conditions, such as `max_ctx >= 32768` or `CUDA0 <= 22GiB`; or a table: `{max_ctx = ">= 32768"}`."""
 
 
 class GateRow(GateShared):
     """Every model on every machine with every settings is one case."""
 
     name: str | None = None
+    """What reports call it."""
     model: OneOrMore | None = None
+    """A name of `[models]`, or a model as `budget fit` takes it; paths are meant from the folder of this file."""
     models: OneOrMore | None = None
+    """The same: each of them is a case."""
 
 
 class GateFile(Object):
     """`GATE.toml`, which `budget check` reads."""
 
     models: dict[str, str] = Field(default_factory=dict)
+    """Names for models."""
     machines: dict[str, str | GateMachine] = Field(default_factory=dict)
+    """Names for machines."""
     settings: dict[str, str] = Field(default_factory=dict)
+    """Names for llama.cpp's flags."""
     defaults: GateShared | None = None
+    """What holds for every gate that does not say otherwise."""
     gate: Annotated[list[GateRow], Field(min_length=1)]
+    """The gates; every model on every machine with every settings of one is a case."""
 
 
 _CONFIG_FIELDS: dict[str, Any] = {
