@@ -28,7 +28,7 @@ def admit_one(
     """Wait for the others, ask for admission once, and say what came of it."""
     if start is not None:
         start.wait()
-    answer = admit(path, Resident(name=name, usage={"CUDA0": size_bytes}), budget(gib))
+    answer = admit(path, Resident(name=name, usage={"CUDA0": size_bytes}), budget(gib), timeout_s=600)
     if answers is not None:
         answers.put((name, answer.admitted))
 

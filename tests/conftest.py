@@ -1,0 +1,35 @@
+"""Tests meet neither the configuration and variables of whoever runs them, nor the pace of the machine."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import hypothesis
+
+KEPT = (
+    "PATH", "LD_LIBRARY_PATH", "DYLD_", "SYSTEMROOT", "COMSPEC", "TMP", "TEMP", "VIRTUAL_ENV", "PYTHON", "PYTEST_",
+    "COV", "CI", "HYPOTHESIS", "BUDGET_TEST_", "BUDGET_SNAPSHOTS", "REFERENCE_CASES",
+)  # fmt: skip
+"""Starts of the variables that stay: where programs and libraries are, and what tests themselves ask for."""
+
+
+def pytest_configure(config):
+    """A home of its own for this process and its children; a test run by several workers has one for each."""
+    home = tempfile.TemporaryDirectory(prefix="budget-home-")
+    config.add_cleanup(home.cleanup)
+    kept = {name: value for name, value in os.environ.items() if name.startswith(KEPT)}
+    os.environ.clear()
+    os.environ.update(kept | {"HOME": home.name, "USERPROFILE": home.name, "LANG": "C.UTF-8"})
+
+
+hypothesis.settings.register_profile(
+    "steady",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "explore", parent=hypothesis.settings.get_profile("steady"), derandomize=False
+)
+hypothesis.settings.load_profile("steady")
