@@ -7,6 +7,13 @@ $budgetNames['<gpu>'] = @('a10', 'a100-40gb', 'a100-40gb-mig-1g.5gb', 'a100-40gb
 $budgetNames['<machine>'] = @('arc-140v', 'aws:g4dn.12xlarge', 'aws:g4dn.16xlarge', 'aws:g4dn.2xlarge', 'aws:g4dn.4xlarge', 'aws:g4dn.8xlarge', 'aws:g4dn.xlarge', 'aws:g5.12xlarge', 'aws:g5.16xlarge', 'aws:g5.24xlarge', 'aws:g5.2xlarge', 'aws:g5.48xlarge', 'aws:g5.4xlarge', 'aws:g5.8xlarge', 'aws:g5.xlarge', 'aws:g5g.16xlarge', 'aws:g5g.2xlarge', 'aws:g5g.4xlarge', 'aws:g5g.8xlarge', 'aws:g5g.xlarge', 'aws:g6.12xlarge', 'aws:g6.16xlarge', 'aws:g6.24xlarge', 'aws:g6.2xlarge', 'aws:g6.48xlarge', 'aws:g6.4xlarge', 'aws:g6.8xlarge', 'aws:g6.xlarge', 'aws:g6e.12xlarge', 'aws:g6e.16xlarge', 'aws:g6e.24xlarge', 'aws:g6e.2xlarge', 'aws:g6e.48xlarge', 'aws:g6e.4xlarge', 'aws:g6e.8xlarge', 'aws:g6e.xlarge', 'aws:g7.12xlarge', 'aws:g7.24xlarge', 'aws:g7.2xlarge', 'aws:g7.48xlarge', 'aws:g7.4xlarge', 'aws:g7.8xlarge', 'aws:g7e.12xlarge', 'aws:g7e.24xlarge', 'aws:g7e.2xlarge', 'aws:g7e.48xlarge', 'aws:g7e.4xlarge', 'aws:g7e.8xlarge', 'aws:gr6.4xlarge', 'aws:gr6.8xlarge', 'aws:p3.16xlarge', 'aws:p3.2xlarge', 'aws:p3.8xlarge', 'aws:p3dn.24xlarge', 'aws:p4d.24xlarge', 'aws:p4de.24xlarge', 'aws:p5.48xlarge', 'aws:p5.4xlarge', 'aws:p5e.48xlarge', 'aws:p5en.48xlarge', 'aws:p6-b200.48xlarge', 'aws:p6-b300.48xlarge', 'azure-standard-nc16as-t4-v3', 'azure-standard-nc24ads-a100-v4', 'azure-standard-nc40ads-h100-v5', 'azure-standard-nc48ads-a100-v4', 'azure-standard-nc4as-t4-v3', 'azure-standard-nc64as-t4-v3', 'azure-standard-nc6s-v3', 'azure-standard-nc80adis-h100-v5', 'azure-standard-nc8as-t4-v3', 'azure-standard-nc96ads-a100-v4', 'azure-standard-nd96amsr-a100-v4', 'azure-standard-nd96asr-v4', 'azure-standard-nd96isr-h100-v5', 'azure-standard-nd96isr-h200-v5', 'azure-standard-nd96isr-mi300x-v5', 'azure-standard-nv36ads-a10-v5', 'ci-gh-ubuntu-private', 'dgx-a100-80', 'dgx-b200', 'dgx-h100', 'dgx-h200', 'dgx-spark', 'framework-desktop-128', 'gcp-a2-highgpu-1g', 'gcp-a2-highgpu-2g', 'gcp-a2-highgpu-4g', 'gcp-a2-highgpu-8g', 'gcp-a2-megagpu-16g', 'gcp-a2-ultragpu-1g', 'gcp-a2-ultragpu-8g', 'gcp-a3-highgpu-1g', 'gcp-a3-highgpu-8g', 'gcp-a3-megagpu-8g', 'gcp-a3-ultragpu-8g', 'gcp-a4-highgpu-8g', 'gcp-a4x-highgpu-4g', 'gcp-g2-standard-12', 'gcp-g2-standard-16', 'gcp-g2-standard-24', 'gcp-g2-standard-32', 'gcp-g2-standard-4', 'gcp-g2-standard-48', 'gcp-g2-standard-8', 'gcp-g2-standard-96', 'gcp-g4-standard-48', 'github:gh-gpu-t4', 'github:macos-15-intel', 'github:macos-latest', 'github:ubuntu-24.04-arm', 'github:ubuntu-latest', 'github:ubuntu-slim', 'github:windows-latest', 'm1-16gb', 'm1-8gb', 'm1-max-32gb', 'm1-max-64gb', 'm1-pro-16gb', 'm1-pro-32gb', 'm1-ultra-128gb', 'm1-ultra-64gb', 'm2-16gb', 'm2-24gb', 'm2-8gb', 'm2-max-32gb', 'm2-max-64gb', 'm2-max-96gb', 'm2-pro-16gb', 'm2-pro-32gb', 'm2-ultra-128gb', 'm2-ultra-192gb', 'm2-ultra-64gb', 'm3-16gb', 'm3-24gb', 'm3-8gb', 'm3-max-128gb', 'm3-max-36gb', 'm3-max-48gb', 'm3-max-64gb', 'm3-max-96gb', 'm3-pro-18gb', 'm3-pro-36gb', 'm3-ultra-256gb', 'm3-ultra-512gb', 'm3-ultra-96gb', 'm4-16gb', 'm4-24gb', 'm4-32gb', 'm4-max-128gb', 'm4-max-36gb', 'm4-max-48gb', 'm4-max-64gb', 'm4-pro-24gb', 'm4-pro-48gb', 'm4-pro-64gb', 'm5-16gb', 'm5-24gb', 'm5-32gb', 'm5-max-128gb', 'm5-max-36gb', 'm5-max-48gb', 'm5-max-64gb', 'm5-pro-24gb', 'm5-pro-48gb', 'm5-pro-64gb', 'mi300a', 'ryzen-ai-9-hx-370', 'ryzen-ai-max-390', 'ryzen-ai-max-395')
 $budgetNames['<arch>'] = @('afmoe', 'apertus', 'arcee', 'arctic', 'arwkv7', 'baichuan', 'bailingmoe', 'bailingmoe2', 'bailingmoe3', 'bert', 'bitnet', 'bloom', 'chameleon', 'chatglm', 'clip', 'codeshell', 'cogvlm', 'cohere2', 'cohere2moe', 'command-r', 'dbrx', 'deci', 'deepseek', 'deepseek2', 'deepseek2-ocr', 'deepseek32', 'deepseek4', 'dflash', 'dots1', 'dots3note', 'dream', 'eagle3', 'ernie4_5', 'ernie4_5-moe', 'eurobert', 'exaone', 'exaone-moe', 'exaone4', 'falcon', 'falcon-h1', 'gemma', 'gemma-embedding', 'gemma2', 'gemma3', 'gemma3n', 'gemma4', 'gemma4-assistant', 'glm-dsa', 'glm4', 'glm4moe', 'glm5-next', 'gpt-oss', 'gpt2', 'gptj', 'gptneox', 'granite', 'granite_swa', 'granitehybrid', 'granitemoe', 'graniteswitch', 'grok', 'grovemoe', 'hrm_text', 'hunyuan-dense', 'hunyuan-moe', 'hunyuan_vl', 'hy_v3', 'hy_v4', 'internlm2', 'jais', 'jais2', 'jamba', 'jina-bert-v2', 'jina-bert-v3', 'kimi-k3', 'kimi-linear', 'laguna', 'lfm2', 'lfm2moe', 'llada', 'llada-moe', 'llama', 'llama-embed', 'llama4', 'maincoder', 'mamba', 'mamba2', 'maple', 'mellum', 'mimo2', 'minicpm', 'minicpm3', 'minimax-01', 'minimax-m2', 'minimax-m3', 'mistral3', 'mistral4', 'modern-bert', 'mpt', 'muse-glimmer', 'nanbeige', 'nemotron', 'nemotron_h', 'nemotron_h_moe', 'neo-bert', 'nomic-bert', 'nomic-bert-moe', 'olmo', 'olmo2', 'olmoe', 'openelm', 'orion', 'paddleocr', 'pangu-embedded', 'phi2', 'phi3', 'phimoe', 'plamo', 'plamo2', 'plamo3', 'plm', 'pockettts', 'qwen', 'qwen2', 'qwen2moe', 'qwen2vl', 'qwen3', 'qwen35', 'qwen35moe', 'qwen3moe', 'qwen3next', 'qwen3tts', 'qwen3vl', 'qwen3vlmoe', 'qwen4exp', 'refact', 'rnd1', 'rwkv6', 'rwkv6qwen2', 'rwkv7', 'seed_oss', 'smallthinker', 'smollm3', 'spark2_5', 'stablelm', 'starcoder', 'starcoder2', 'step35', 't5', 't5encoder', 'talkie', 'wavtokenizer-dec', 'xverse')
 
+$budgetEndings = [hashtable]::new([StringComparer]::Ordinal)
+$budgetEndings['<model>'] = '.gguf'
+$budgetEndings['<machine>'] = '.json'
+
+$budgetCounts = [hashtable]::new([StringComparer]::Ordinal)
+$budgetCounts['--for'] = 2
+
 $budgetOptions = [hashtable]::new([StringComparer]::Ordinal)
 $budgetOptions[''] = @('--version', '-h', '--help')
 $budgetOptions['fit'] = @('--json', '--format', '-q', '--quiet', '-v', '--verbose', '--buffers', '--host', '--inventory', '--pods', '--for', '--admit', '--name', '--evict', '--emit', '--assume', '--no-cache', '--machine', '--gpu', '--ram', '--no-gpu', '--probe-with', '--rpc-from', '--budget', '--overhead', '--reserve', '--accounting', '--config', '--max-resident', '--headroom', '--host-cold', '--min-hot-context', '--resident', '--ledger', '--replace', '--params', '--bpw', '--quant', '--weights-bytes', '--layers', '--kv-layers', '--kv-heads', '--head-dim', '--kv-bytes-per-token', '--fixed-bytes', '--ctx-train', '--window', '--window-layers', '--tool', '-c', '--ctx-size', '--kv-unified-per-slot', '-b', '--batch-size', '-ub', '--ubatch-size', '--swa-full', '-ctxcp', '--ctx-checkpoints', '--swa-checkpoints', '-cram', '--cache-ram', '-kvu', '--kv-unified', '-no-kvu', '--no-kv-unified', '-fa', '--flash-attn', '-bs', '--backend-sampling', '--pooling', '-kvo', '--kv-offload', '-nkvo', '--no-kv-offload', '--repack', '-nr', '--no-repack', '--no-host', '-ctk', '--cache-type-k', '-ctv', '--cache-type-v', '-np', '--parallel', '-mm', '--mmproj', '-mmu', '--mmproj-url', '--mmproj-auto', '--no-mmproj', '--no-mmproj-auto', '--mmproj-offload', '--no-mmproj-offload', '-mmdev', '--mmproj-device', '--image-max-tokens', '--rpc', '-lm', '--load-mode', '-lzm', '--lazy-mode', '-dev', '--device', '-ot', '--override-tensor', '-cmoe', '--cpu-moe', '-ncmoe', '--n-cpu-moe', '-ncffn', '--n-cpu-ffn', '-ngl', '--gpu-layers', '--n-gpu-layers', '-sm', '--split-mode', '-ts', '--tensor-split', '-mg', '--main-gpu', '-fit', '--fit', '-fitt', '--fit-target', '-fitc', '--fit-ctx', '--override-kv', '--op-offload', '--no-op-offload', '--lora', '--lora-scaled', '--control-vector', '--control-vector-scaled', '--embedding', '--embeddings', '--rerank', '--reranking', '-hfd', '-hfrd', '--spec-draft-hf', '--hf-repo-draft', '-ctkd', '--spec-draft-type-k', '--cache-type-k-draft', '-ctvd', '--spec-draft-type-v', '--cache-type-v-draft', '-otd', '--spec-draft-override-tensor', '--override-tensor-draft', '-cmoed', '--spec-draft-cpu-moe', '--cpu-moe-draft', '-ncmoed', '--spec-draft-n-cpu-moe', '--spec-draft-ncmoe', '--n-cpu-moe-draft', '--spec-draft-n-max', '-devd', '--spec-draft-device', '--device-draft', '-ngld', '--spec-draft-ngl', '--gpu-layers-draft', '--n-gpu-layers-draft', '-md', '--spec-draft-model', '--model-draft', '--spec-type', '--spec-ngram-mod-n-max', '--spec-ngram-simple-size-m', '--spec-ngram-map-k-size-m', '--spec-ngram-map-k4v-size-m', '--spec-default', '-h', '--help')
@@ -507,36 +514,59 @@ Register-ArgumentCompleter -Native -CommandName budget -ScriptBlock {
     param($wordToComplete, $commandAst, $cursorPosition)
     $path = ''
     $option = ''
+    $left = 0
     $after = $false
-    $values = { param($name)
+    $valuesOf = { param($name)
         if ($budgetValues.ContainsKey("$path $name")) { $budgetValues["$path $name"] } else { $budgetValues[$name] }
     }
-    $elements = $commandAst.CommandElements | Select-Object -Skip 1 |
-        Where-Object { $_.Extent.EndOffset -lt $cursorPosition }
+    # words before the one that is completed; that one is empty after a space, and then no element of its own
+    $elements = @($commandAst.CommandElements | Select-Object -Skip 1 |
+        Where-Object { $_.Extent.EndOffset -lt $cursorPosition })
     foreach ($element in $elements) {
         $word = $element.Extent.Text
         if ($word -ceq '--') { $after = $true; break }
-        if ($option) { $option = ''; continue }
+        if ($left -gt 0) { $left--; continue }
         if ($word.StartsWith('-')) {
-            if ($budgetOptions[$path] -ccontains $word -and (& $values $word).Count) { $option = $word }
+            if ($budgetOptions[$path] -ccontains $word -and @(& $valuesOf $word).Count -gt 0) {
+                $option = $word
+                $left = if ($budgetCounts.ContainsKey($word)) { $budgetCounts[$word] } else { 1 }
+            }
         } elseif ($budgetOptions.ContainsKey("$path $word".Trim())) {
             $path = "$path $word".Trim()
         }
     }
-    $found = @()
-    if (-not $after) {
-        if ($option) {
-            $found = @(& $values $option)
-        } elseif ($wordToComplete.StartsWith('-')) {
-            $found = @($budgetOptions[$path])
-        } else {
-            $found = @($budgetArguments[$path])
-        }
+    # what is typed of the word, without the quote that it may start with; of --option=value, the value
+    $typed = "$wordToComplete".TrimStart("'", '"')
+    $lead = ''
+    if ($left -gt 0) {
+        $found = @(& $valuesOf $option)
+    } elseif ($typed -cmatch '^(--[^=]+)=(.*)$') {
+        $option = $Matches[1]
+        $lead = "$option="
+        $typed = $Matches[2]
+        $found = if ($budgetOptions[$path] -ccontains $option) { @(& $valuesOf $option) } else { @() }
+    } elseif ($typed.StartsWith('-')) {
+        $found = @($budgetOptions[$path])
+    } else {
+        $found = @($budgetArguments[$path])
     }
+    if ($after) { $found = @() }
+    $ending = @($found | Where-Object { $_ -and $budgetEndings.ContainsKey($_) } |
+        ForEach-Object { $budgetEndings[$_] })
     $found = @($found | ForEach-Object { if ($budgetNames.ContainsKey("$_")) { $budgetNames["$_"] } else { $_ } })
-    # no answer: PowerShell offers file names
-    $found | Where-Object { $_ -and $_.StartsWith($wordToComplete, [StringComparison]::Ordinal) } | ForEach-Object {
-        $tip = @($budgetHelp["$path $_"], $budgetHelp[$_], $_ | Where-Object { $_ })[0]
-        [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $tip)
+    $found | Where-Object { $_ -and $_.StartsWith($typed, [StringComparison]::Ordinal) } | ForEach-Object {
+        $tip = @(@($budgetHelp["$path $_"], $budgetHelp[$_], $_) | Where-Object { $_ })[0]
+        $text = "$lead$_"
+        if ($text -match '[^\w.:/=+-]') { $text = "'" + $text.Replace("'", "''") + "'" }
+        [System.Management.Automation.CompletionResult]::new($text, $_, 'ParameterValue', $tip)
+    }
+    # PowerShell offers file names by itself where there is no answer; these go with the names above, or after =
+    if (-not $after -and ($ending.Count -gt 0 -or $lead)) {
+        [System.Management.Automation.CompletionCompleters]::CompleteFilename($typed) | Where-Object {
+            $ending.Count -eq 0 -or $_.ResultType -eq 'ProviderContainer' -or $_.ListItemText.EndsWith($ending[0])
+        } | ForEach-Object {
+            [System.Management.Automation.CompletionResult]::new(
+                "$lead$($_.CompletionText)", $_.ListItemText, $_.ResultType, $_.ToolTip)
+        }
     }
 }

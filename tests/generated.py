@@ -4,11 +4,12 @@
   block, is what the command or that block prints. The blocks of one document run one after the other, in a copy of
   docs/examples, with no configuration of the user.
 - completions/, man/, docs/commands.md, docs/schema/, docs/accuracy.md.
-- docs/pictures/*.svg: the commands of tests/generate/pictures.py on a terminal. `--check` compares their words.
+- docs/pictures/*.svg: the commands of tests/generate/pictures.py on a terminal: text, place and colours.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -19,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 ROOT = Path(__file__).parent.parent
 if str(ROOT / "tests") not in sys.path:
@@ -35,18 +37,59 @@ _NOT_EVERYWHERE = ("jq",)
 """Programs that a machine may lack: the output of their blocks is left as it is then."""
 
 
+_NOT_KEPT = ("BUDGET_", "LLAMA_", "XDG_", "FORCE_", "PYTHONDONTWRITEBYTECODE")
+"""Starts of variables; without byte code each of the commands below would compile the package anew."""
+
+
 def environment(home: str) -> dict[str, str]:
     """The user's own configuration, caches and variables are out of it."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("BUDGET_", "LLAMA_", "XDG_", "FORCE_"))}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_KEPT)}
     return {
         **kept, "COLUMNS": "80", "NO_COLOR": "1", "HOME": home, "PYTHONPATH": str(ROOT / "tests"), "LC_ALL": "C.UTF-8",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }  # fmt: skip
 
 
+class _Tables:
+    """What the modules of tests/bench/tables.py print; one process prints all, beside what else is under way."""
+
+    names = ("tests.bench.accuracy", "tests.bench.architectures")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._child: subprocess.Popen[str] | None = None
+        self._printed: dict[str, str] | None = None
+
+    def start(self) -> None:
+        with self._lock:
+            if self._child is None:
+                command = [sys.executable, "-m", "tests.bench.tables"]
+                self._child = subprocess.Popen(
+                    command,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    cwd=ROOT,
+                    env=environment(tempfile.gettempdir()),
+                )
+
+    def text(self, name: str) -> str:
+        self.start()
+        with self._lock:
+            if self._printed is None:
+                assert self._child is not None
+                said, _ = self._child.communicate()
+                self._printed = json.loads(said)
+            return self._printed[name]
+
+
+_tables = _Tables()
+
+
 def output(command: str, home: str) -> str:
     """What one command prints, run in the root of the repository."""
     words = shlex.split(command)
+    if words[:2] == ["python", "-m"] and words[2:] in ([name] for name in _tables.names):
+        return _tables.text(words[2])
     program = Path(sys.executable).parent / words[0]
     run = subprocess.run(
         [program, *words[1:]], capture_output=True, text=True, check=False, cwd=ROOT, env=environment(home)
@@ -81,7 +124,7 @@ def fresh(text: str) -> str:
 
 
 def _documents() -> dict[Path, Callable[[], str]]:
-    paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+    paths = [*sorted((ROOT / "docs").glob("**/*.md")), ROOT / "README.md"]
     return {
         path: lambda path=path: fresh(path.read_text())
         for path in paths
@@ -90,8 +133,7 @@ def _documents() -> dict[Path, Callable[[], str]]:
 
 
 def _accuracy() -> str:
-    with tempfile.TemporaryDirectory() as home:
-        return output("python -m tests.bench.architectures", home)
+    return _tables.text("tests.bench.architectures")
 
 
 def _from_parser() -> dict[Path, str]:
@@ -115,10 +157,14 @@ def generated(only: Sequence[str] = ()) -> dict[Path, str]:
     from generate import pictures
 
     found = _from_parser()
-    slow = {ROOT / "docs" / "accuracy.md": _accuracy, **_documents()}
+    slow = _documents()
     slow |= {ROOT / "docs" / "pictures" / name: draw for name, draw in pictures.drawings().items()}
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        running = {path: pool.submit(make) for path, make in slow.items() if _is_wanted(path, only)}
+    slow[ROOT / "docs" / "accuracy.md"] = _accuracy
+    wanted = {path: make for path, make in slow.items() if _is_wanted(path, only)}
+    if {ROOT / "README.md", ROOT / "docs" / "accuracy.md"} & set(wanted):
+        _tables.start()
+    with ThreadPoolExecutor(max_workers=(os.cpu_count() or 1) + 1) as pool:  # README.md waits for the tables
+        running = {path: pool.submit(make) for path, make in wanted.items()}
         found |= {path: future.result() for path, future in running.items()}
     return {path: text for path, text in found.items() if _is_wanted(path, only)}
 
@@ -134,14 +180,8 @@ def left_over(expected: dict[Path, str]) -> list[Path]:
 
 
 def is_fresh(path: Path, text: str) -> bool:
-    """Whether the file says what it should; a picture's words count, not how this version of Rich draws them."""
-    if not path.exists():
-        return False
-    if path.suffix == ".svg":
-        from generate.pictures import words
-
-        return words(path.read_text()) == words(text)
-    return path.read_text() == text
+    """Whether the file says what it should."""
+    return path.exists() and path.read_text() == text
 
 
 def main(arguments: list[str]) -> int:

@@ -9,13 +9,14 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import truth
+from bench import measured
 from budget.errors import BudgetError
 from budget.memory.compute.families import TABLE, UNCHECKED
-from budget.memory.layout import lay_out
 from budget.model.architectures import ARCHITECTURES, VALIDATED_COMMIT
 from budget.model.read import read_model
 from memory.compute import test_cpu_build as cpu_build
@@ -55,8 +56,8 @@ class Tally:
 def main() -> None:
     """Print the page."""
     tallies: dict[str, Tally] = {name: Tally() for name in ARCHITECTURES}
-    for row in truth.rows():
-        _measured(tallies[truth.model(row["model"]).architecture], row)
+    for i, row in enumerate(measured.rows()):
+        _measured(tallies[truth.model(row["model"]).architecture], i, row)
     for row in families.DATA["rows"]:
         model = families.model_of(row["model"])
         answer = families.replayed(model, families.settings_of(row), row["n_devices"])
@@ -77,27 +78,20 @@ def main() -> None:
         print(_line(name, tallies[name]))
 
 
-def _measured(tally: Tally, row: dict[str, object]) -> None:
+def _measured(tally: Tally, i: int, row: dict[str, Any]) -> None:
     tally.loads[str(row["model"]).split("/")[0]] += 1
     try:
-        layout = lay_out(truth.model(row["model"]), truth.settings(row), truth.machine(row))
+        said = measured.said(i)
     except BudgetError as e:
         raise SystemExit(f"{row['model']} {row['tag']}: {e}") from e
-    mine = {b.name: b for b in layout.buffers}
     right = True
-    for name in set(mine) | set(row["buffers"]):
-        for column, key in (("weights", "model"), ("context", "context"), ("compute", "compute")):
-            if column == "compute" and row["accounting"] == "no_alloc":
-                continue
-            want = row["buffers"].get(name, {}).get(key, 0)
-            have = getattr(mine[name], f"{column}_bytes") if name in mine else 0
-            if want or have:
-                tally.total[column] += 1
-                tally.exact[column] += want == have
-                right = right and (column != "compute" or want == have)
+    for _, column, want, have in said.pairs(row):
+        tally.total[column] += 1
+        tally.exact[column] += want == have
+        right = right and (column != "compute" or want == have)
     if row["accounting"] != "no_alloc":
-        tally.bases.add(layout.compute.basis)
-        if layout.compute.basis == "exact":
+        tally.bases.add(said.basis)
+        if said.basis == "exact":
             tally.said_exact[right] += 1
 
 

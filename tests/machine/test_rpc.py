@@ -1,13 +1,12 @@
 """RPC servers: a fake one on loopback that speaks ggml's protocol, and ones that do not."""
 
-import socket
-
 import pytest
 
 from budget.errors import NetworkError, UsageError
 from budget.machine.device import Device, Host, Machine
 from budget.machine.rpc import client_flag, parse_endpoint, probe_rpc, rpc_devices_of, server_command
 from machine.fakes import GiB, rpc_server
+from ports import unanswered
 
 GPU_HOST = Machine(
     host=Host(ram_total_bytes=64 * GiB),
@@ -83,17 +82,17 @@ def test_a_slow_server_ends_in_its_time_limit():
 
 
 def test_a_dead_server_is_said_so():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with pytest.raises(NetworkError, match="cannot be reached"):
-        probe_rpc([f"127.0.0.1:{port}"])
+    with unanswered() as address, pytest.raises(NetworkError, match="cannot be reached"):
+        probe_rpc([address])
 
 
 def test_one_dead_server_is_not_hidden_by_a_good_one():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with rpc_server(memories=[(1, 2)]) as good, pytest.raises(NetworkError, match=f"127.0.0.1:{port}"):
-        probe_rpc([good, f"127.0.0.1:{port}"])
+    with (
+        unanswered() as address,
+        rpc_server(memories=[(1, 2)]) as good,
+        pytest.raises(NetworkError, match=address),
+    ):
+        probe_rpc([good, address])
 
 
 def test_no_servers_are_no_devices():

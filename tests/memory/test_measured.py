@@ -43,9 +43,13 @@ def measured(row):
     }
 
 
+def resolved(row):
+    return resolve(truth.settings(row), truth.model(row["model"]))
+
+
 def planned(row, machine=None):
     model, settings = truth.model(row["model"]), truth.settings(row)
-    params = resolve(settings, model)
+    params = resolved(row)
     placement = place(model, settings, machine or truth.machine(row))
     sums = {name: [size, 0] for (name, _), size in weight_bytes(model, placement).items()}
     states = [0] * len(placement.meta_devices)
@@ -59,21 +63,21 @@ def planned(row, machine=None):
         sums.setdefault(buffer_type.name, [0, 0])[1] += size
     if any(states):
         sums["Meta()"][1] += max(states)
-    return {name: tuple(sizes) for name, sizes in sums.items() if any(sizes)}, params
+    return {name: tuple(sizes) for name, sizes in sums.items() if any(sizes)}
 
 
 @pytest.mark.parametrize("name", sorted({row["model"] for row in ROWS}))
 def test_weights_and_caches_equal_what_llama_cpp_allocated(name):
     for row in ROWS:
         if row["model"] == name and (name, row["tag"]) not in MOVED:
-            assert planned(row)[0] == measured(row), (row["tag"], row["machine"], row["args"])
+            assert planned(row) == measured(row), (row["tag"], row["machine"], row["args"])
 
 
 @pytest.mark.parametrize("name", sorted({row["model"] for row in ROWS}))
 def test_the_context_is_resolved_as_llama_cpp_does(name):
     for row in ROWS:
         if row["model"] == name:
-            params = planned(row)[1]
+            params = resolved(row)
             got = (params.n_ctx, params.n_ctx_seq, params.n_seq_max, params.n_batch, params.n_ubatch)
             assert got == tuple(row[k] for k in ("n_ctx", "n_ctx_seq", "n_seq_max", "n_batch", "n_ubatch")), (
                 row["tag"]
@@ -90,5 +94,5 @@ def test_the_rows_that_moved_differ_by_one_layer(name, tag):
             {**d, "free": row["devices"][0]["free"] + extra}
             for d, extra in zip(row["devices"], (first, second), strict=True)
         ]
-        nudged.append(planned(row, truth.machine({**row, "devices": free}))[0])
+        nudged.append(planned(row, truth.machine({**row, "devices": free})))
     assert measured(row) in nudged

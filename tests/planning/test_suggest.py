@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -41,10 +42,16 @@ CASES = [
 ]
 
 
+@cache
+def suggested(arguments, options):
+    """The answer of one case, and what is suggested."""
+    before = answer(*arguments, **dict(options))
+    return before, suggest(before)
+
+
 @pytest.mark.parametrize(("arguments", "options"), CASES)
 def test_every_suggestion_is_a_full_plan_that_gains(arguments, options):
-    before = answer(*arguments, **options)
-    found = suggest(before)
+    before, found = suggested(arguments, tuple(options.items()))
     assert found
     for suggestion in found:
         after = plan(
@@ -62,8 +69,7 @@ def test_every_suggestion_is_a_full_plan_that_gains(arguments, options):
 
 @pytest.mark.parametrize(("arguments", "options"), CASES)
 def test_what_is_enough_comes_first_and_the_flag_means_the_settings(arguments, options):
-    before = answer(*arguments, **options)
-    found = suggest(before)
+    _, found = suggested(arguments, tuple(options.items()))
     enough = [s.fits for s in found]
     assert enough == sorted(enough, reverse=True)
     assert len({s.flag for s in found}) == len(found)

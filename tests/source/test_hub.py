@@ -17,6 +17,7 @@ from budget.source.errors import MissingFileError
 from budget.source.hub import Hub, list_quants, open_all
 from budget.source.hub_name import HubName, names_repo, parse_name, parse_page
 from budget.source.web import WebReader
+from ports import unanswered
 from source.on_disk import COMMIT, store
 from source.servers import QUICK, Handler, serve
 from source.specs import BIG, MODEL, part
@@ -307,7 +308,7 @@ def test_a_token_is_found_and_sent(monkeypatch, tmp_path, where):
 
 def test_model_endpoint_comes_before_hf_endpoint(fake, monkeypatch):
     monkeypatch.setenv("MODEL_ENDPOINT", fake.url)
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_ENDPOINT", "http://nowhere.invalid")
     assert open_model(f"hf://{REPO}/model-F16.gguf")[1].file_bytes == len(MODEL)
 
 
@@ -359,10 +360,13 @@ def test_offline_only_the_disk_counts(fake, monkeypatch, tmp_path):
 
 
 def test_an_unreachable_hub_leaves_the_disk(monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     store(tmp_path, {"model-F16.gguf": MODEL})
-    with WebReader(HeaderCache(tmp_path / "c"), policy=QUICK, sleep=lambda _: None) as web:
+    with (
+        unanswered() as address,
+        WebReader(HeaderCache(tmp_path / "c"), policy=QUICK, sleep=lambda _: None) as web,
+    ):
+        monkeypatch.setenv("HF_ENDPOINT", f"http://{address}")
         repo = Hub(web).list_files(HubName(repo=REPO))
         assert [f.quant for f in repo.models] == ["F16"]
         with pytest.raises(NetworkError, match="no connection"):

@@ -11,6 +11,7 @@ from budget.gguf.header import parse_header
 from budget.source import ollama, open_model
 from budget.source.errors import MissingFileError
 from budget.source.ollama import parse_name
+from ports import unanswered
 from source.on_disk import digest, install, manifest
 from source.servers import Handler, serve
 from source.specs import BIG, MODEL
@@ -139,5 +140,5 @@ def test_an_unknown_model(registry):
 def test_a_dead_registry(monkeypatch, tmp_path):
     monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path))
     monkeypatch.setattr("time.sleep", lambda _: None)
-    with pytest.raises(NetworkError, match="no connection"):
-        open_model("ollama://127.0.0.1:9/library/x")
+    with unanswered() as address, pytest.raises(NetworkError, match="no connection"):
+        open_model(f"ollama://{address}/library/x")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 import ghost
@@ -100,7 +102,11 @@ def test_a_missing_shard_is_named():
     "url", ["https://[::bad/m.gguf", "https:///m.gguf", "https://", "https://a b/m.gguf"]
 )
 def test_an_address_that_makes_no_sense(url, monkeypatch):
+    def unknown(host, *_, **__):
+        raise socket.gaierror(f"Name or service not known: {host}")
+
     monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("socket.getaddrinfo", unknown)
     with pytest.raises((UsageError, NetworkError)) as e:
         open_model(url)
     assert e.value.hint
