@@ -180,8 +180,14 @@ def left_over(expected: dict[Path, str]) -> list[Path]:
 
 
 def is_fresh(path: Path, text: str) -> bool:
-    """Whether the file says what it should."""
-    return path.exists() and path.read_text() == text
+    """Whether the file says what it should; a picture's characters count, not how this version of Rich writes them."""
+    if not path.exists():
+        return False
+    if path.suffix == ".svg":
+        from generate.pictures import cells
+
+        return cells(path.read_text()) == cells(text)
+    return path.read_text() == text
 
 
 def main(arguments: list[str]) -> int:

@@ -1,23 +1,15 @@
-"""docs/pictures/*.svg: what a terminal shows.
-
-Drawn cell by cell from the escape sequences that a command prints, so that a picture depends on the text, its place and
-its colours alone: equal screens are equal files, whatever wrote them. The font is one that the viewer has; every
-word is put into its own columns, and what is no word is drawn as a shape.
-"""
+"""docs/pictures/*.svg: what a terminal shows, drawn by Rich's SVG export with the fonts that the viewer has."""
 
 from __future__ import annotations
 
-import html
+import io
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import groupby
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from generate.glyphs import HEIGHT, WIDTH, shape
 
 COMMANDS = {
     "fit.svg": "budget fit sample:llama-3.1-8b --gpu rtx-3060-12gb --ram 32GiB -c 32k",
@@ -27,32 +19,31 @@ COMMANDS = {
 }
 """File name to command."""
 COLUMNS = 88
-COLOURS = ("#000000", "#ff7b72", "#3fb950", "#d29922", "#58a6ff", "#bc8cff", "#39c5cf", "#b1bac4")
-"""What a terminal calls black, red, green, yellow, blue, magenta, cyan and white; bright ones are the same here."""
-TEXT, BACKGROUND = "#e6edf3", "#0d1117"
-_MARGIN, _TOP = 18, 44
-_HEAD = """\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">
-<title>{command}</title>
+_FORMAT = """\
+<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
-text {{ font: 20px ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", "Liberation Mono", monospace; }}
-.b {{ font-weight: bold; }}
-.d {{ opacity: 0.6; }}
-.line {{ fill: none; stroke: currentColor; }}
+.{unique_id}-matrix {{ font: {char_height}px/{line_height}px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; }}
+.{unique_id}-title {{ font: bold 18px sans-serif; }}
+{styles}
 </style>
-<rect width="{width}" height="{height}" rx="10" fill="{background}"/>
-<g><circle cx="24" cy="22" r="7" fill="#ff5f57"/><circle cx="46" cy="22" r="7" fill="#febc2e"/>\
-<circle cx="68" cy="22" r="7" fill="#28c840"/></g>
+<defs><clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>\
+</clipPath>
+{lines}
+</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">
+{matrix}
+</g>
+</g>
+</svg>
 """
+"""Rich's own template asks a server for its font; a picture in a README may not."""
+_SVG = "{http://www.w3.org/2000/svg}"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Style:
-    """How one cell looks."""
-
-    colour: str = TEXT
-    bold: bool = False
-    dim: bool = False
+Cell = tuple[int, int, str, str]
+"""Line, column, character and the style it is drawn in."""
 
 
 def drawings() -> dict[str, Callable[[], str]]:
@@ -63,8 +54,6 @@ def drawings() -> dict[str, Callable[[], str]]:
 def draw(command: str) -> str:
     """The command and what it prints, as SVG."""
     words = command.split()
-    if "--format" in _spellings(words[1]):
-        words += ["--format", "table"]
     left_out = ("BUDGET_", "LLAMA_", "NO_COLOR", "XDG_", "PYTHONDONTWRITEBYTECODE")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
     terminal = {"FORCE_COLOR": "1", "COLUMNS": str(COLUMNS), "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
@@ -72,96 +61,33 @@ def draw(command: str) -> str:
         [Path(sys.executable).parent / words[0], *words[1:]], capture_output=True, text=True, check=False,
         env={**kept, **terminal},
     )  # fmt: skip
-    return svg(command, f"\x1b[1;32m$\x1b[0m {command}\n{run.stdout or run.stderr}")
+    return svg(f"\x1b[1;32m$\x1b[0m {command}\n{run.stdout or run.stderr}")
 
 
-def svg(command: str, screen: str) -> str:
-    """A screen with escape sequences, drawn."""
-    lines = cells(screen)
-    head = _HEAD.format(
-        width=COLUMNS * WIDTH + 2 * _MARGIN, height=len(lines) * HEIGHT + _TOP + _MARGIN, command=command,
-        background=BACKGROUND,
-    )  # fmt: skip
-    body = [piece for y, line in enumerate(lines) for piece in _line(line, _TOP + y * HEIGHT)]
-    return "\n".join([head.rstrip("\n"), *body, "</svg>", ""])
+def svg(screen: str) -> str:
+    """A screen with its escape sequences, drawn."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(record=True, width=COLUMNS + 2, file=io.StringIO(), color_system="standard")
+    console.print(Text.from_ansi(screen), soft_wrap=False)
+    return console.export_svg(title="budget", unique_id="budget", code_format=_FORMAT)
 
 
-def cells(screen: str) -> list[list[tuple[str, Style]]]:
-    """Each line as its characters and their looks, without spaces at the end."""
-    lines, style = [], Style()
-    for text in screen.rstrip("\n").split("\n"):
-        line: list[tuple[str, Style]] = []
-        for codes, char in re.findall(r"\x1b\[([\d;]*)m|(.)", text):
-            if char:
-                line.append((char, style))
-            else:
-                style = _styled(style, codes)
-        while line and line[-1][0] == " ":
-            line.pop()
-        lines.append(line)
-    return lines
+def cells(picture: str) -> set[Cell]:
+    """Every character that a picture shows, where, and how: the same for every way to write it down."""
+    root = ET.fromstring(picture)
+    style = "".join(e.text or "" for e in root.iter(f"{_SVG}style"))
+    looks = dict(re.findall(r"\.(budget-r\d+) \{ ?([^}]*?) ?\}", style))
+    groups = [g for g in root.iter(f"{_SVG}g") if g.get("class") == "budget-matrix"]
+    texts = [t for group in groups for t in group.iter(f"{_SVG}text") if (t.text or "").strip()]
+    heights = sorted({float(t.get("y", "0")) for t in texts})
+    return {cell for t in texts for cell in _cells_of(t, heights, looks)}
 
 
-def _styled(style: Style, codes: str) -> Style:
-    """`style` after one escape sequence of colours; one that is not known is an error, not another look."""
-    for code in map(int, (codes or "0").split(";")):
-        if code == 0:
-            style = Style()
-        elif code == 1:
-            style = Style(colour=style.colour, bold=True, dim=style.dim)
-        elif code == 2:
-            style = Style(colour=style.colour, bold=style.bold, dim=True)
-        elif 30 <= code <= 37 or 90 <= code <= 97:
-            style = Style(colour=COLOURS[code % 10], bold=style.bold, dim=style.dim)
-        else:
-            raise ValueError(f"the pictures cannot show \\e[{codes}m")
-    return style
-
-
-def _line(line: list[tuple[str, Style]], top: int) -> list[str]:
-    """Words, and shapes that follow each other with one look in one group."""
-    pieces = []
-    at = enumerate(line)
-    for (style, kind), found in groupby(at, key=lambda cell: (cell[1][1], _kind(cell[1][0]))):
-        run = [(column, char) for column, (char, _) in found]
-        if kind == "word":
-            pieces.append(_word(run, style, top))
-        elif kind == "shape":
-            pieces.append(_shapes(run, style, top))
-    return pieces
-
-
-def _kind(char: str) -> str:
-    return "space" if char == " " else "shape" if shape(char) else "word"
-
-
-def _look(style: Style) -> str:
-    kinds = [name for name, has in (("b", style.bold), ("d", style.dim)) if has]
-    return f'fill="{style.colour}"' + (f' class="{" ".join(kinds)}"' if kinds else "")
-
-
-def _word(run: list[tuple[int, str]], style: Style, top: int) -> str:
-    text = "".join(char for _, char in run)
-    x, y = _MARGIN + run[0][0] * WIDTH, top + 18
-    length = f'textLength="{len(text) * WIDTH}" lengthAdjust="spacingAndGlyphs"'
-    return f'<text x="{x}" y="{y}" {length} {_look(style)}>{html.escape(text, quote=False)}</text>'
-
-
-def _shapes(run: list[tuple[int, str]], style: Style, top: int) -> str:
-    uses = []
-    for column, char in run:
-        place = f'transform="translate({_MARGIN + column * WIDTH} {top})"'
-        uses.append(str(shape(char)).replace("/>", f" {place}/>"))
-    return f'<g {_look(style)} color="{style.colour}">{"".join(uses)}</g>'
-
-
-def _spellings(name: str) -> set[str]:
-    """Options of one command."""
-    from generate.commands import commands
-
-    return {s for c in commands() if c.words == (name,) for o in c.options for s in o.every_spelling}
-
-
-def words(svg: str) -> list[str]:
-    """What is written in a picture."""
-    return [html.unescape(text) for text in re.findall(r">([^<>]+)</text>", svg)]
+def _cells_of(text: ET.Element, heights: list[float], looks: dict[str, str]) -> Iterator[Cell]:
+    written = (text.text or "").replace("\xa0", " ")
+    width = float(text.get("textLength", "0")) / len(written)
+    first, line = round(float(text.get("x", "0")) / width), heights.index(float(text.get("y", "0")))
+    look = looks[text.get("class", "")]
+    return ((line, first + i, char, look) for i, char in enumerate(written) if char != " ")
