@@ -13,7 +13,7 @@ _budget_llama='-c --ctx-size --kv-unified-per-slot -b --batch-size -ub --ubatch-
 
 _budget_is_command() {
     case $1 in
-        'fit'|'max-ctx'|'place'|'advise'|'sweep'|'diff'|'check'|'inspect'|'devices'|'hardware'|'scan'|'cache'|'verify'|'request'|'config'|'schema') return 0 ;;
+        'fit'|'max-ctx'|'place'|'advise'|'request'|'sweep'|'diff'|'check'|'inspect'|'scan'|'devices'|'hardware'|'verify'|'config'|'cache'|'schema') return 0 ;;
     esac
     return 1
 }
@@ -22,21 +22,21 @@ _budget_options() {
     case $1 in
         '') echo "--version -h --help" ;;
         'fit') echo "--json --format -q --quiet -v --verbose --buffers --host --inventory --pods --for --admit --name --evict --emit --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
-        'max-ctx') echo "--json -q --quiet --per-slot --explain --beyond-trained --utilization --align --floor --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
-        'place') echo "--json -q --quiet --compute --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
+        'max-ctx') echo "--json --format -q --quiet --per-slot -v --explain --verbose --beyond-trained --utilization --align --floor --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
+        'place') echo "--json --format -q --quiet --compute --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
         'advise') echo "--json --format -q --quiet --line --ctx-min --prefer --bandwidth --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
+        'request') echo "--json --format -q --quiet --used --completion --capacity --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
         'sweep') echo "--json --format -q --quiet --ctx --kv --ctk --ctv --ngl --np --ub --svg --png --html --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
         'diff') echo "--json --format -q --quiet --a --b --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
-        'check') echo "--init --json --format --junit --summary --no-cache -q --quiet -h --help" ;;
-        'inspect') echo "--json -q --quiet --profile --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
-        'devices') echo "--json -q --quiet -v --verbose --machine --gpu --ram --no-gpu --probe-with --rpc-from -h --help" ;;
-        'hardware') echo "--fits --ctx --ram --json -q --quiet --tool --no-cache -h --help $_budget_llama" ;;
-        'scan') echo "--stores --no-stores -j --jobs --dask --json -q --quiet --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --tool --no-cache -h --help $_budget_llama" ;;
-        'cache') echo "--json -q --quiet -h --help" ;;
-        'verify') echo "--log --llama-cpp --tolerance --json -q --quiet --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
-        'request') echo "--used --completion --capacity --json -q --quiet --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
-        'config') echo "--json -q --quiet --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace -h --help" ;;
-        'schema') echo "-h --help" ;;
+        'check') echo "--json --format -q --quiet --init --junit --summary --no-cache -h --help" ;;
+        'inspect') echo "--json --format -q --quiet --profile --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
+        'scan') echo "--json --format -q --quiet --stores --no-stores -j --jobs --dask --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --tool --no-cache -h --help $_budget_llama" ;;
+        'devices') echo "--json --format -q --quiet -v --verbose --machine --gpu --ram --no-gpu --probe-with --rpc-from -h --help" ;;
+        'hardware') echo "--json --format -q --quiet --fits --ctx --ram --tool --no-cache -h --help $_budget_llama" ;;
+        'verify') echo "--json --format -q --quiet --log --llama-cpp --tolerance --assume --no-cache --machine --gpu --ram --no-gpu --probe-with --rpc-from --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace --params --bpw --quant --weights-bytes --layers --kv-layers --kv-heads --head-dim --kv-bytes-per-token --fixed-bytes --ctx-train --window --window-layers --tool -h --help $_budget_llama" ;;
+        'config') echo "--json --format -q --quiet --budget --overhead --reserve --accounting --config --max-resident --headroom --host-cold --min-hot-context --resident --ledger --replace -h --help" ;;
+        'cache') echo "--json --format -q --quiet -h --help" ;;
+        'schema') echo "--json --format -q --quiet -h --help" ;;
     esac
 }
 
@@ -49,16 +49,20 @@ _budget_value() {
         *' --format') kind=choices choices='table plain json markdown csv' ;;
         *' --inventory'|*' --pods'|*' --rpc-from'|*' --config'|*' --ledger'|*' -mm'|*' --mmproj'|*' --lora'|*' --lora-scaled'|*' --control-vector'|*' --control-vector-scaled'|*' -md'|*' --spec-draft-model'|*' --model-draft'|*' --svg'|*' --png'|*' --html'|*' --junit'|*' --summary'|*' --log') kind=file ;;
         *' --for') kind=model n_values=2 ;;
-        *' --name'|*' --emit'|*' --ram'|*' --budget'|*' --overhead'|*' --reserve'|*' --max-resident'|*' --headroom'|*' --host-cold'|*' --min-hot-context'|*' --resident'|*' --replace'|*' --params'|*' --bpw'|*' --quant'|*' --weights-bytes'|*' --layers'|*' --kv-layers'|*' --kv-heads'|*' --head-dim'|*' --kv-bytes-per-token'|*' --fixed-bytes'|*' --ctx-train'|*' --window'|*' --window-layers'|*' -c'|*' --ctx-size'|*' --kv-unified-per-slot'|*' -b'|*' --batch-size'|*' -ub'|*' --ubatch-size'|*' -ctxcp'|*' --ctx-checkpoints'|*' --swa-checkpoints'|*' -cram'|*' --cache-ram'|*' -np'|*' --parallel'|*' -mmu'|*' --mmproj-url'|*' -mmdev'|*' --mmproj-device'|*' --image-max-tokens'|*' --rpc'|*' -dev'|*' --device'|*' -ot'|*' --override-tensor'|*' -ncmoe'|*' --n-cpu-moe'|*' -ncffn'|*' --n-cpu-ffn'|*' -ngl'|*' --gpu-layers'|*' --n-gpu-layers'|*' -ts'|*' --tensor-split'|*' -mg'|*' --main-gpu'|*' -fitt'|*' --fit-target'|*' -fitc'|*' --fit-ctx'|*' --override-kv'|*' -hfd'|*' -hfrd'|*' --spec-draft-hf'|*' --hf-repo-draft'|*' -otd'|*' --spec-draft-override-tensor'|*' --override-tensor-draft'|*' -ncmoed'|*' --spec-draft-n-cpu-moe'|*' --spec-draft-ncmoe'|*' --n-cpu-moe-draft'|*' --spec-draft-n-max'|*' -devd'|*' --spec-draft-device'|*' --device-draft'|*' -ngld'|*' --spec-draft-ngl'|*' --gpu-layers-draft'|*' --n-gpu-layers-draft'|*' --spec-ngram-mod-n-max'|*' --spec-ngram-simple-size-m'|*' --spec-ngram-map-k-size-m'|*' --spec-ngram-map-k4v-size-m'|*' --utilization'|*' --align'|*' --floor'|*' --ctx-min'|*' --bandwidth'|*' --ctx'|*' --kv'|*' --ctk'|*' --ctv'|*' --ngl'|*' --np'|*' --ub'|*' --a'|*' --b'|*' -j'|*' --jobs'|*' --dask'|*' --tolerance'|*' --used'|*' --completion'|*' --capacity') kind=none ;;
+        *' --name'|*' --ram'|*' --reserve'|*' --headroom'|*' --host-cold'|*' --min-hot-context'|*' --resident'|*' --replace'|*' --params'|*' --bpw'|*' --weights-bytes'|*' --layers'|*' --kv-layers'|*' --kv-heads'|*' --head-dim'|*' --kv-bytes-per-token'|*' --fixed-bytes'|*' --ctx-train'|*' --window'|*' --window-layers'|*' -c'|*' --ctx-size'|*' --kv-unified-per-slot'|*' -b'|*' --batch-size'|*' -ub'|*' --ubatch-size'|*' -ctxcp'|*' --ctx-checkpoints'|*' --swa-checkpoints'|*' -cram'|*' --cache-ram'|*' -np'|*' --parallel'|*' -mmu'|*' --mmproj-url'|*' -mmdev'|*' --mmproj-device'|*' --image-max-tokens'|*' --rpc'|*' -dev'|*' --device'|*' -ot'|*' --override-tensor'|*' -ncmoe'|*' --n-cpu-moe'|*' -ncffn'|*' --n-cpu-ffn'|*' -ngl'|*' --gpu-layers'|*' --n-gpu-layers'|*' -ts'|*' --tensor-split'|*' -mg'|*' --main-gpu'|*' -fitt'|*' --fit-target'|*' -fitc'|*' --fit-ctx'|*' --override-kv'|*' -hfd'|*' -hfrd'|*' --spec-draft-hf'|*' --hf-repo-draft'|*' -otd'|*' --spec-draft-override-tensor'|*' --override-tensor-draft'|*' -ncmoed'|*' --spec-draft-n-cpu-moe'|*' --spec-draft-ncmoe'|*' --n-cpu-moe-draft'|*' --spec-draft-n-max'|*' -devd'|*' --spec-draft-device'|*' --device-draft'|*' -ngld'|*' --spec-draft-ngl'|*' --gpu-layers-draft'|*' --n-gpu-layers-draft'|*' --spec-ngram-mod-n-max'|*' --spec-ngram-simple-size-m'|*' --spec-ngram-map-k-size-m'|*' --spec-ngram-map-k4v-size-m'|*' --utilization'|*' --align'|*' --floor'|*' --ctx-min'|*' --bandwidth'|*' --used'|*' --completion'|*' --capacity'|*' --ctx'|*' --ngl'|*' --np'|*' --ub'|*' --a'|*' --b'|*' -j'|*' --jobs'|*' --dask'|*' --tolerance') kind=none ;;
+        *' --emit') kind=choices choices='kubernetes' ;;
         *' --assume') kind=arch ;;
         *' --machine') kind=machine ;;
         *' --gpu') kind=gpu ;;
         *' --probe-with') kind=program ;;
+        *' --budget') kind=choices choices='auto unlimited' ;;
+        *' --overhead'|*' --max-resident') kind=choices choices='auto' ;;
         *' --accounting') kind=choices choices='real fit' ;;
+        *' --quant') kind=choices choices='F16 IQ1_M IQ1_S IQ2_M IQ2_S IQ2_XS IQ2_XXS IQ3_M IQ3_S IQ3_XS IQ3_XXS IQ4_NL IQ4_XS Q2_K Q2_K_S Q3_K_L Q3_K_M Q3_K_S Q4_0 Q4_1 Q4_K_M Q4_K_S Q5_0 Q5_1 Q5_K_M Q5_K_S Q6_K Q8_0' ;;
         *' --tool') kind=choices choices='llama-server llama-cli' ;;
         *' -fa'|*' --flash-attn'|*' -lzm'|*' --lazy-mode') kind=choices choices='auto on off' ;;
         *' --pooling') kind=choices choices='none mean cls last rank' ;;
-        *' -ctk'|*' --cache-type-k'|*' -ctv'|*' --cache-type-v'|*' -ctkd'|*' --spec-draft-type-k'|*' --cache-type-k-draft'|*' -ctvd'|*' --spec-draft-type-v'|*' --cache-type-v-draft') kind=choices choices='f32 f16 bf16 q8_0 q4_0 q4_1 iq4_nl q5_0 q5_1' ;;
+        *' -ctk'|*' --cache-type-k'|*' -ctv'|*' --cache-type-v'|*' -ctkd'|*' --spec-draft-type-k'|*' --cache-type-k-draft'|*' -ctvd'|*' --spec-draft-type-v'|*' --cache-type-v-draft'|*' --kv'|*' --ctk'|*' --ctv') kind=choices choices='f32 f16 bf16 q8_0 q4_0 q4_1 iq4_nl q5_0 q5_1' ;;
         *' -lm'|*' --load-mode') kind=choices choices='auto none mmap mlock mmap+mlock dio' ;;
         *' -sm'|*' --split-mode') kind=choices choices='none layer row tensor' ;;
         *' -fit'|*' --fit') kind=choices choices='on off' ;;
@@ -72,20 +76,20 @@ _budget_value() {
 
 _budget_arguments() {
     case $1 in
-        '') _budget_words 'fit max-ctx place advise sweep diff check inspect devices hardware scan cache verify request config schema' ;;
+        '') _budget_words 'fit max-ctx place advise request sweep diff check inspect scan devices hardware verify config cache schema' ;;
         'fit') _budget_kind model ;;
         'max-ctx') _budget_kind model ;;
         'place') _budget_kind model ;;
         'advise') _budget_kind model ;;
+        'request') _budget_kind model ;;
         'sweep') _budget_kind model ;;
         'diff') _budget_kind model ;;
-        'check') _budget_kind file ;;
+        'check') _budget_kind gate ;;
         'inspect') _budget_kind model ;;
         'scan') _budget_kind file ;;
-        'cache') _budget_kind choices 'info clear' ;;
         'verify') _budget_kind model ;;
-        'request') _budget_kind model ;;
-        'schema') _budget_kind choices 'fit max-ctx inspect place verify advise sweep diff check fleet admission evict request profile config machine hardware scan quants fit-inventory cache ledger inventory gate-file config-file' ;;
+        'cache') _budget_kind choices 'info clear' ;;
+        'schema') _budget_kind choices 'fit max-ctx inspect place verify advise sweep diff check fleet admission evict request profile config machine hardware scan quants fit-inventory cache schemas ledger inventory gate-file config-file' ;;
     esac
 }
 
@@ -123,6 +127,7 @@ _budget_kind() {
         arch) _budget_words "$_budget_architectures" ;;
         program) _budget_words "$(compgen -c -- "$cur" | grep -F llama)"; _budget_files '' ;;
         folder) _budget_files / ;;
+        gate) _budget_files .toml ;;
         file) _budget_files '' ;;
     esac
 }
@@ -140,7 +145,10 @@ _budget() {
     [[ $set_f == *f* ]] || set +f
     for ((i = 1; i < ${#words[@]}; i++)); do
         word=${words[i]}
-        [[ $word == -- ]] && { _budget_files ''; return; }
+        if [[ $word == -- ]]; then
+            if [[ $cur == -* ]]; then _budget_words "$_budget_llama"; else _budget_files ''; fi
+            return
+        fi
         if [[ $option ]]; then ((--n_values)) || option=''; continue; fi
         if [[ $word == -* ]]; then
             _budget_value "$path" "$word" && option=$word

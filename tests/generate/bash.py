@@ -45,6 +45,7 @@ _budget_kind() {
         arch) _budget_words "$_budget_architectures" ;;
         program) _budget_words "$(compgen -c -- "$cur" | grep -F llama)"; _budget_files '' ;;
         folder) _budget_files / ;;
+        gate) _budget_files .toml ;;
         file) _budget_files '' ;;
     esac
 }
@@ -62,7 +63,10 @@ _budget() {
     [[ $set_f == *f* ]] || set +f
     for ((i = 1; i < ${#words[@]}; i++)); do
         word=${words[i]}
-        [[ $word == -- ]] && { _budget_files ''; return; }
+        if [[ $word == -- ]]; then
+            if [[ $cur == -* ]]; then _budget_words "$_budget_llama"; else _budget_files ''; fi
+            return
+        fi
         if [[ $option ]]; then ((--n_values)) || option=''; continue; fi
         if [[ $word == -* ]]; then
             _budget_value "$path" "$word" && option=$word
@@ -142,7 +146,7 @@ def _values() -> str:
             for spelling in option.every_spelling:
                 known = kinds.setdefault(spelling, {})
                 kind = "switch" if option.metavar is None else option.values or "none"
-                known.setdefault((kind, " ".join(option.choices), option.n_values), []).append(
+                known.setdefault((kind, " ".join(option.offered), option.n_values), []).append(
                     " ".join(command.words)
                 )
     special: list[str] = []

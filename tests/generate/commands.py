@@ -11,18 +11,13 @@ from typing import Any
 import typer
 
 from budget.cli import app as cli
+from budget.cli import help
+from budget.planning import quant
 from budget.runtime.options import SETTINGS_OPTIONS
 
-GROUPS = ("options", "model", "machine", "budget", "llama.cpp", "llama.cpp: server", "llama.cpp: speculation")
+GROUPS = (help.OWN, *help.GROUPS, *help.LLAMA_GROUPS.values())
+"""Groups of options, as `--help` has them."""
 _LLAMA = {f"llama_{option.name}": option for option in SETTINGS_OPTIONS}
-_LLAMA_GROUP = {"common": "llama.cpp", "server": "llama.cpp: server", "speculative": "llama.cpp: speculation"}
-_SHARED = {
-    "model": ("assume", "no_cache"),
-    "machine": ("machine", "gpu", "ram", "no_gpu", "probe_with", "rpc_from"),
-    "budget": ("budget", "overhead", "reserve", "accounting"),
-    "llama.cpp": ("tool",),
-}
-"""Groups of the options that several commands share, where the parser names none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +47,14 @@ class Option:
         return self.name in _LLAMA
 
     @property
+    def offered(self) -> tuple[str, ...]:
+        """What a shell offers as its value: all that there is, or what is worth naming."""
+        return self.choices or (() if self.metavar is None else worth_naming().get(self.name, ()))
+
+    @property
     def values(self) -> str:
         """What completes its value: a kind of `VALUES`, or nothing."""
-        return value_kind(self.name, self.metavar, self.choices)
+        return value_kind(self.name, self.metavar, self.offered)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +69,13 @@ class Argument:
     choices: tuple[str, ...]
 
     @property
+    def offered(self) -> tuple[str, ...]:
+        """What a shell offers."""
+        return self.choices
+
+    @property
     def values(self) -> str:
-        return value_kind(self.name, self.metavar, self.choices)
+        return value_kind(self.name, self.metavar, self.offered)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +115,7 @@ class Command:
 
 
 def value_kind(name: str, metavar: str | None, choices: tuple[str, ...]) -> str:
-    """What completes a value: `choices`, `model`, `gpu`, `machine`, `arch`, `program`, `folder`, `file` or ``."""
+    """What completes a value: `choices`, `model`, `gpu`, `machine`, `arch`, `program`, `folder`, `gate`, `file` or ``."""
     if choices:
         return "choices"
     text = metavar or ""
@@ -126,9 +131,25 @@ def value_kind(name: str, metavar: str | None, choices: tuple[str, ...]) -> str:
 
 _KIND_OF_WORD = (
     ("MODEL", "model"), ("ARCH", "arch"), ("PROGRAM", "program"), ("FOLDER", "folder"), ("DIR", "folder"),
-    ("FILE", "file"), ("INVENTORY", "file"), ("PLACE", "file"), ("PATH", "file"), ("GATE", "file"), ("TOML", "file"),
+    ("FILE", "file"), ("INVENTORY", "file"), ("PLACE", "file"), ("PATH", "file"), ("GATE", "gate"),
     ("A", "model"), ("B", "model"),
 )  # fmt: skip
+
+
+@cache
+def worth_naming() -> dict[str, tuple[str, ...]]:
+    """Values of options that take others too: quantisations, cache types, words beside sizes."""
+    types = next(option.choices for option in SETTINGS_OPTIONS if option.name == "type_k")
+    return {
+        "quant": tuple(sorted((*quant._MEASURED, *quant._ONE_TYPE))),
+        "kv": types,
+        "ctk": types,
+        "ctv": types,
+        "budget": ("auto", "unlimited"),
+        "overhead": ("auto",),
+        "max_resident": ("auto",),
+        "emit": ("kubernetes",),
+    }
 
 
 @cache
@@ -196,19 +217,10 @@ def _option(param: Any, context: Any) -> Option:
         metavar=metavar, choices=() if metavar is None else choices, repeatable=bool(param.multiple),
         n_values=0 if metavar is None else max(param.nargs, len(metavar.split())),
         default=str(param.default) if shown and param.default != "" else None,
-        group=_group(param, llama),
+        group=help.group_of(param.name),
     )  # fmt: skip
 
 
 def _ordered(spellings: list[str]) -> tuple[str, ...]:
     """Short ones first, each once."""
     return tuple(sorted(dict.fromkeys(spellings), key=lambda s: s.startswith("--")))
-
-
-def _group(param: Any, llama: Any) -> str:
-    panel = getattr(param, "rich_help_panel", None)
-    if panel:
-        return str(panel)
-    if llama:
-        return _LLAMA_GROUP[llama.group]
-    return next((group for group, names in _SHARED.items() if param.name in names), "options")

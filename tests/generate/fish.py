@@ -38,6 +38,7 @@ VALUES = {
     "machine": '-r -F -a "$__budget_machines"',
     "arch": '-x -a "$__budget_architectures"',
     "program": "-r -F -a '(__fish_complete_command)'",
+    "gate": "-r -k -a '(__fish_complete_suffix .toml)'",
     "folder": "-x -a '(__fish_complete_directories)'",
     "file": "-r -F",
 }
@@ -55,6 +56,7 @@ def script() -> str:
         FUNCTIONS,
         "complete -c budget -f",
         "complete -c budget -n __budget_after_dashes -F",
+        *_after_dashes(),
         *_commands(),
         *_arguments(),
         *_options(),
@@ -94,12 +96,22 @@ def _options() -> list[str]:
     where: dict[tuple[str, str, str], list[str]] = {}
     for command in commands():
         for option in command.options:
-            value = "" if option.metavar is None else " " + _value(option.values, option.choices)
+            value = "" if option.metavar is None else " " + _value(option.values, option.offered)
             for spellings, text in _forms(option):
                 where.setdefault((spellings, _quoted(text), value), []).append(_path(command.words))
     return [
         f"complete -c budget -n '__budget_at {' '.join(paths)}' {spellings}{value} -d {text}"
         for (spellings, text, value), paths in where.items()
+    ]
+
+
+def _after_dashes() -> list[str]:
+    """llama.cpp's options in its own command line."""
+    shared = [o for o in max(commands(), key=lambda c: len(c.options)).options if o.is_llama]
+    return [
+        f"complete -c budget -n __budget_after_dashes {spellings} -d {_quoted(text)}"
+        for option in shared
+        for spellings, text in _forms(option)
     ]
 
 

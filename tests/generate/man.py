@@ -18,15 +18,6 @@ EXIT = {
     ExitCode.NETWORK: "The network failed.",
     ExitCode.UNKNOWN: "Unknown: budget cannot answer. Unknown never reads as fits.",
 }
-TITLES = {
-    "options": "OPTIONS",
-    "model": "OPTIONS: MODEL",
-    "machine": "OPTIONS: MACHINE",
-    "budget": "OPTIONS: BUDGET",
-    "llama.cpp": "OPTIONS OF LLAMA.CPP",
-    "llama.cpp: server": "OPTIONS OF LLAMA-SERVER",
-    "llama.cpp: speculation": "OPTIONS OF LLAMA.CPP: SPECULATION",
-}
 LINE = """\
 After
 .B \\-\\-
@@ -63,7 +54,7 @@ def page(command: Command) -> str:
     if command.commands:
         parts.append(".SH COMMANDS\n" + "".join(_below(c) for c in command.commands))
     for group, options in command.grouped().items():
-        parts.append(f'.SH "{_title(group)}"\n' + "".join(_option(o) for o in options))
+        parts.append(f'.SH "{_roff(group.upper())}"\n' + "".join(_option(o) for o in options))
         if group == "llama.cpp":
             parts.append(LINE)
     if command.epilog:
@@ -75,10 +66,6 @@ def page(command: Command) -> str:
         parts.append(".SH ENVIRONMENT\n" + "".join(_pair(k, v) for k, v in ENVIRONMENT.items()))
     parts.append(f".SH SEE ALSO\n{_see_also(command)}\n")
     return "".join(parts)
-
-
-def _title(group: str) -> str:
-    return _roff(TITLES.get(group, group.upper()))
 
 
 def _synopsis(command: Command) -> str:

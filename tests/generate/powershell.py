@@ -73,9 +73,9 @@ Register-ArgumentCompleter -Native -CommandName budget -ScriptBlock {
     }
 }
 """
-ENDINGS = {"<model>": ".gguf", "<machine>": ".json"}
+ENDINGS = {"<model>": ".gguf", "<machine>": ".json", "<gate>": ".toml"}
 """Files that go with names."""
-NAMES = {"model": "<model>", "gpu": "<gpu>", "machine": "<machine>", "arch": "<arch>"}
+NAMES = {"model": "<model>", "gpu": "<gpu>", "machine": "<machine>", "arch": "<arch>", "gate": "<gate>"}
 
 
 def script() -> str:
@@ -93,7 +93,7 @@ def script() -> str:
         for option in command.options:
             for spelling in option.every_spelling:
                 _note(texts, path, spelling, (" ".join(option.help.split()) or spelling,))
-                value = () if option.metavar is None else option.choices or _named(option.values) or ("",)
+                value = () if option.metavar is None else option.offered or _named(option.values) or ("",)
                 _note(values, path, spelling, value)
                 if option.n_values > 1:
                     counts[spelling] = option.n_values

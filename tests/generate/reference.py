@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from budget.cli.help import OWN
 from generate.commands import Command, Option, commands, root
 from generate.man import EXIT
 
@@ -13,26 +14,15 @@ Every command has `--help`, a man page (`man budget-fit`) and completions for ba
 ([how to install them](completions.md)). Options of llama.cpp have llama.cpp's own names and llama-server's defaults.
 After `--`, a whole `llama-server` or `llama-cli` line works as it stands.
 """
-GROUPS = {
-    "options": "",
-    "model": "The model",
-    "machine": "The machine",
-    "budget": "The budget",
-    "llama.cpp": "llama.cpp",
-    "llama.cpp: server": "llama-server",
-    "llama.cpp: speculation": "llama.cpp: speculation",
-}
-
-
 def document() -> str:
     """The whole file: options that every planning command has stand once, at the end."""
     shared = _shared()
     index = "".join(f"| [`{c.name}`](#{c.page}) | {_cell(c.summary)} |\n" for c in root().commands)
     parts = [HEAD, f"| command | answers |\n|---|---|\n{index}"]
     parts += [_section(command, shared) for command in commands() if command.words]
-    parts.append("## Options of every planning command\n")
+    parts.append("## Options that commands share\n")
     for group, options in shared.items():
-        parts.append(f"### {GROUPS.get(group, group)}\n\n{_table(options)}")
+        parts.append(f"### {group}\n\n{_table(options)}")
     exits = "".join(f"| {int(code)} | {_cell(text)} |\n" for code, text in EXIT.items())
     parts.append(f"## Exit codes\n\n| code | means |\n|---|---|\n{exits}")
     return "\n".join(parts)
@@ -40,7 +30,7 @@ def document() -> str:
 
 def _shared() -> dict[str, list[Option]]:
     most = max(commands(), key=lambda c: len(c.options))
-    return {group: options for group, options in most.grouped().items() if GROUPS.get(group)}
+    return {group: options for group, options in most.grouped().items() if group != OWN}
 
 
 def _section(command: Command, shared: dict[str, list[Option]]) -> str:
@@ -58,27 +48,26 @@ def _section(command: Command, shared: dict[str, list[Option]]) -> str:
     rows = "".join(f"| `{a.metavar}` | {_cell(a.help)}{_choices(a)} |\n" for a in command.arguments)
     if rows:
         parts.append(f"| argument | is |\n|---|---|\n{rows}")
-    everywhere = []
+    everywhere: list[str] = []
+    some: list[str] = []
     for group, options in command.grouped().items():
         known = {o.name: o for o in shared.get(group, ())}
         own = [o for o in options if o != known.get(o.name)]
         if own:
-            title = GROUPS.get(group, group)
-            parts.append((f"**{title}**\n\n" if title else "") + _table(own))
+            parts.append((f"**{group}**\n\n" if group != OWN else "") + _table(own))
         if len(own) < len(options):
-            missing = [o for name, o in known.items() if o not in options]
-            everywhere.append(_of_group(group, options, own, missing))
-    if everywhere:
-        parts.append("Also: " + "; ".join(everywhere) + ".\n")
+            whole = all(o in options for o in known.values())
+            (everywhere if whole else some).append(_of_group(group, [] if whole else [o for o in options if o not in own]))
+    if everywhere or some:
+        every = f"every option of {', '.join(everywhere)}" if everywhere else ""
+        parts.append(f"Also {'; '.join([*some, *([every] if every else [])])}.\n")
     return "\n".join(parts)
 
 
-def _of_group(group: str, options: list[Option], own: list[Option], missing: list[Option]) -> str:
-    link = f"[{GROUPS[group]}](#{GROUPS[group].lower().replace(' ', '-').replace('.', '').replace(':', '')})"
-    if missing:
-        names = ", ".join(f"`{o.spellings[0]}`" for o in options if o not in own)
-        return f"{names} of {link}"
-    return f"every option of {link}"
+def _of_group(group: str, options: list[Option]) -> str:
+    """A link to the group, with the options of it that are meant where not all are."""
+    link = f"[{group}](#{group.lower().replace(' ', '-').replace('.', '').replace(':', '')})"
+    return f"{', '.join(f'`{o.spellings[-1]}`' for o in options)} of {link}" if options else link
 
 
 def _choices(option: object) -> str:

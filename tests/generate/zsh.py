@@ -18,6 +18,7 @@ ACTIONS = {
     "arch": "_budget_architectures",
     "program": "_files",
     "folder": "_files -/",
+    "gate": '_files -g "*.toml(-.)"',
     "file": "_files",
 }
 TAIL = """
@@ -111,8 +112,8 @@ def _specs(option: Option) -> list[str]:
 
 
 def _action(value: Option | Argument) -> str:
-    if value.choices:
-        return f"({' '.join(value.choices)})"
+    if value.offered:
+        return f"({' '.join(value.offered)})"
     return ACTIONS[value.values]
 
 

@@ -36,7 +36,7 @@ def command(
     gates: Annotated[
         list[str] | None,
         Argument(
-            metavar="[GATE.toml...]", show_default=False, help=f"Gate files; {FILE} where none is given."
+            metavar="GATE.toml...", show_default=False, help=f"Gate files; {FILE} where none is given."
         ),
     ] = None,
     init: Annotated[bool, Option("--init", help="Write a commented example, and check nothing.")] = False,
