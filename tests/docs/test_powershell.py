@@ -96,7 +96,7 @@ def test_the_tables_hold_every_command_and_its_options():
 def test_every_option_has_the_values_of_the_parser():
     for command in commands():
         for option in command.options:
-            expected = () if option.metavar is None else option.choices or KINDS.get(option.values, ("",))
+            expected = () if option.metavar is None else option.offered or KINDS.get(option.values, ("",))
             for spelling in option.every_spelling:
                 assert offered(" ".join(command.words), spelling) == expected, (command.name, spelling)
 

@@ -11,11 +11,11 @@ from typing import Any
 import typer
 
 from budget.cli import app as cli
-from budget.cli import help
+from budget.cli import help as help_
 from budget.planning import quant
 from budget.runtime.options import SETTINGS_OPTIONS
 
-GROUPS = (help.OWN, *help.GROUPS, *help.LLAMA_GROUPS.values())
+GROUPS = (help_.OWN, *help_.GROUPS, *help_.LLAMA_GROUPS.values())
 """Groups of options, as `--help` has them."""
 _LLAMA = {f"llama_{option.name}": option for option in SETTINGS_OPTIONS}
 
@@ -115,7 +115,7 @@ class Command:
 
 
 def value_kind(name: str, metavar: str | None, choices: tuple[str, ...]) -> str:
-    """What completes a value: `choices`, `model`, `gpu`, `machine`, `arch`, `program`, `folder`, `gate`, `file` or ``."""
+    """What completes a value: `choices`, a kind of name or file (`_KIND_OF_WORD`, `gpu`, `machine`), or nothing."""
     if choices:
         return "choices"
     text = metavar or ""
@@ -217,7 +217,7 @@ def _option(param: Any, context: Any) -> Option:
         metavar=metavar, choices=() if metavar is None else choices, repeatable=bool(param.multiple),
         n_values=0 if metavar is None else max(param.nargs, len(metavar.split())),
         default=str(param.default) if shown and param.default != "" else None,
-        group=help.group_of(param.name),
+        group=help_.group_of(param.name),
     )  # fmt: skip
 
 

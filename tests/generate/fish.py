@@ -56,7 +56,6 @@ def script() -> str:
         FUNCTIONS,
         "complete -c budget -f",
         "complete -c budget -n __budget_after_dashes -F",
-        *_after_dashes(),
         *_commands(),
         *_arguments(),
         *_options(),
@@ -102,16 +101,6 @@ def _options() -> list[str]:
     return [
         f"complete -c budget -n '__budget_at {' '.join(paths)}' {spellings}{value} -d {text}"
         for (spellings, text, value), paths in where.items()
-    ]
-
-
-def _after_dashes() -> list[str]:
-    """llama.cpp's options in its own command line."""
-    shared = [o for o in max(commands(), key=lambda c: len(c.options)).options if o.is_llama]
-    return [
-        f"complete -c budget -n __budget_after_dashes {spellings} -d {_quoted(text)}"
-        for option in shared
-        for spellings, text in _forms(option)
     ]
 
 

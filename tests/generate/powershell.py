@@ -85,6 +85,7 @@ def script() -> str:
         "<gpu>": gpus(),
         "<machine>": machines(),
         "<arch>": architectures(),
+        "<gate>": (),
     }
     options, values, arguments, texts, counts = {}, {}, {}, {}, {}
     for command in commands():

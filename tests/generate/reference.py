@@ -14,6 +14,8 @@ Every command has `--help`, a man page (`man budget-fit`) and completions for ba
 ([how to install them](completions.md)). Options of llama.cpp have llama.cpp's own names and llama-server's defaults.
 After `--`, a whole `llama-server` or `llama-cli` line works as it stands.
 """
+
+
 def document() -> str:
     """The whole file: options that every planning command has stand once, at the end."""
     shared = _shared()
@@ -57,7 +59,9 @@ def _section(command: Command, shared: dict[str, list[Option]]) -> str:
             parts.append((f"**{group}**\n\n" if group != OWN else "") + _table(own))
         if len(own) < len(options):
             whole = all(o in options for o in known.values())
-            (everywhere if whole else some).append(_of_group(group, [] if whole else [o for o in options if o not in own]))
+            (everywhere if whole else some).append(
+                _of_group(group, [] if whole else [o for o in options if o not in own])
+            )
     if everywhere or some:
         every = f"every option of {', '.join(everywhere)}" if everywhere else ""
         parts.append(f"Also {'; '.join([*some, *([every] if every else [])])}.\n")
