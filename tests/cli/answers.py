@@ -49,7 +49,7 @@ ANSWERS = {
     "devices": "devices --gpu 24GiB --gpu 8GiB --ram 64GiB",
     "devices-verbose": "devices --gpu rtx-4090 --ram 64GiB -v",
     "hardware": "hardware rtx-4090",
-    "hardware-fits": "hardware 'rtx 40' --fits sample:qwen3-30b-a3b --ctx 16k",
+    "hardware-fits": "hardware 'rtx 4090' --fits sample:qwen3-30b-a3b --ctx 16k",
     "verify": f"verify {SAMPLE} {CARD} -c 16k -ngl 99 --log server.log",
     "config": "config --reserve 1GiB",
     "cache": "cache",

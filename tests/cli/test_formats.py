@@ -90,12 +90,13 @@ def test_two_forms_at_once_are_refused_by_every_command(run, name):
     assert "--format csv" in err
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+CODES = {"fit-short": 3, "fit-several": 3, "fit-refused": 3, "request-too-long": 3, "check-failing": 3, "verify": 3,
+         "advise-nothing": 3, "fit": 0, "fit-evict": 0, "fit-inventory": 0, "max-ctx": 0, "config": 0, "cache": 0}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CODES)
 def test_quiet_prints_nothing_and_keeps_the_exit_code(run, name):
-    words = shlex.split(ANSWERS[name])
-    code, out, _ = run(*words, "--ledger", "other.json", "-q") if "--admit" in words else run(*words, "-q")
-    loud = run(*words)[0]
-    assert (code, out) == (loud, "")
+    assert run(*shlex.split(ANSWERS[name]), "-q")[:2] == (CODES[name], "")
 
 
 def test_csv_of_a_verdict_has_the_names_and_numbers_of_its_json(run):
