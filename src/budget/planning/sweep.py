@@ -215,12 +215,11 @@ def parse_axis(axis: str, text: str) -> tuple[Value, ...]:
     values = tuple(dict.fromkeys(value for part in found for value in part))
     if len(values) > _MAX_VALUES:
         _refuse_count(axis, text, len(values))
-    for value in values:
-        if isinstance(value, int) and value > _MOST[axis]:
-            raise UsageError(
-                f"--{axis} {text!r}: {value:,} is out of range",
-                hint=f"llama.cpp reads at most {_MOST[axis]:,}",
-            )
+    largest = max((value for value in values if isinstance(value, int)), default=0)
+    if axis in _MOST and largest > _MOST[axis]:
+        raise UsageError(
+            f"--{axis} {text!r}: {largest:,} is out of range", hint=f"llama.cpp reads at most {_MOST[axis]:,}"
+        )
     return values
 
 

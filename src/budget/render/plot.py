@@ -43,9 +43,14 @@ class Curve:
     @property
     def line(self) -> tuple[tuple[int, float], ...]:
         """The points that the line joins; it ends where they do."""
-        xs = [x for x, _ in self.points]
-        best = () if self.best is None or not xs else (self.best[:2],)
-        return tuple(sorted({*self.points, *(p for p in best if xs[0] <= p[0] <= xs[-1])}))
+        return self.line_within(self.points[0][0], self.points[-1][0]) if self.points else ()
+
+    def line_within(self, low: int, high: int) -> tuple[tuple[int, float], ...]:
+        """The same on an axis from `low` to `high`."""
+        if self.best is None or not low <= self.best[0] <= high:
+            return self.points
+        x, y, _ = self.best
+        return tuple(sorted({*self.points, (x, y)}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +92,8 @@ class Chart:
     @property
     def top(self) -> float:
         """Where the y axis ends."""
-        ys = [y for curve in self.curves for _, y in curve.points] + [c.best[1] for c in self.marked]
+        ys = [y for curve in self.curves for _, y in curve.points]
+        ys += [curve.best[1] for curve in self.marked if curve.best is not None]
         return max([*ys, *(limit.value for limit in self.near)], default=0.0) * _TOP or 1.0
 
     @property
@@ -201,7 +207,8 @@ def series_style(index: int) -> str:
 
 def marker(index: int, look: Look) -> str:
     """The character of the series with this number."""
-    return (MARKERS if look.unicode else MARKERS_ASCII)[index % MAX_CURVES]
+    markers: Sequence[str] = MARKERS if look.unicode else MARKERS_ASCII
+    return markers[index % MAX_CURVES]
 
 
 def plot(chart: Chart, look: Look, *, height: int = _HEIGHT) -> list[Line]:
@@ -291,8 +298,8 @@ def _mark(canvas: _Canvas, chart: Chart, scale: _Scale, look: Look, rules: set[i
         char, style = marker(index, look), series_style(index)
         if not sum(canvas.put(*scale.cell(x, y), char, style, reach=n) for x, y in curve.points):
             # every point is hidden: somewhere else on the line
-            x, y = curve.points[0] if curve.points else (scale.low, 0.0)
-            canvas.put(*scale.cell(x, y), char, style, reach=canvas.width)
+            for place in curve.points[:1]:
+                canvas.put(*scale.cell(*place), char, style, reach=canvas.width)
     for curve, (x, y, label) in {label: found for found in reversed(best) for label in found[1][2:]}.values():
         _label(canvas, *scale.cell(x, y), label, styles[curve], rules)
 

@@ -74,7 +74,7 @@ def devices_of(found: Sweep) -> tuple[list[str], list[str]]:
         name
         for name, rows in needs.items()
         if moves[name] >= _CHANGES
-        and moves[name] * _SHARE >= max(_cap(rows) or max(map(_need, rows)), max(moves.values()))
+        and moves[name] * _SHARE >= max(_cap(rows) or max(map(_need, rows)), *moves.values())
     ]
     if not changing and needs:
         # nothing moves much: the device that moves most is still what was asked for
@@ -211,7 +211,11 @@ def found_headers(found: Sweep) -> list[str]:
 
 
 def _what_to_do(found: Sweep, name: str, suggestions: Sequence[Mapping[str, Any]]) -> list[Block]:
-    """The next step where nothing fits."""
+    """The next step where nothing fits, or nothing says what a device may use."""
+    if {s.outcome for s in found.series} == {"unknown"}:
+        unknown = dict.fromkeys(d.name for a in found.plans for d in a.devices if d.fits is None)
+        budgets = [[f"--budget {d}=SIZE", f"what {d} may use"] for d in unknown]
+        return [Text("Next:", "bold"), Table((), budgets, left=(0, 1), indent=2)] if budgets else []
     if {s.outcome for s in found.series} != {"does_not_fit"}:
         return []
     enough = [s for s in suggestions if s["fits"]]
@@ -395,8 +399,8 @@ def facts(found: Sweep, name: str) -> list[tuple[str, str]]:
     devices.append(HOST + ("" if ram is None else f", may use {format_size(ram)}"))
     return [
         ("model", name),
-        ("settings", f"{fixed_text(found)}: {' '.join(line)}"),
-        ("swept", axes),
+        ("settings", fixed_text(found)),
+        ("llama.cpp line", f"{shlex.join(line)}; swept: {axes}"),
         ("machine", "; ".join(devices)),
         ("budget", request.budget.text),
         ("made by", f"budget {__version__}, llama.cpp {VALIDATED_COMMIT}"),
