@@ -210,8 +210,9 @@ def parse_axis(axis: str, text: str) -> tuple[Value, ...]:
     """
     parts = [part.strip() for part in text.split(",")]
     found = [_type(axis, part, text) if axis in TYPES else _numbers(axis, part, text) for part in parts]
-    if any(len(values) > _MAX_VALUES for values in found):
-        _refuse_count(axis, text, sum(map(len, found)))
+    counts = [len(values) if isinstance(values, tuple) else values.n_values for values in found]
+    if max(counts) > _MAX_VALUES:
+        _refuse_count(axis, text, sum(counts))
     values = tuple(dict.fromkeys(value for part in found for value in part))
     if len(values) > _MAX_VALUES:
         _refuse_count(axis, text, len(values))
@@ -292,7 +293,9 @@ class _Stepped:
     high: int
     step: int
 
-    def __len__(self) -> int:
+    @property
+    def n_values(self) -> int:
+        """Of any size: `len` ends at a machine word."""
         return -(-(self.high - self.low) // self.step) + 1
 
     def __iter__(self) -> Iterator[int]:
@@ -307,7 +310,9 @@ class _Doubled:
     low: int
     high: int
 
-    def __len__(self) -> int:
+    @property
+    def n_values(self) -> int:
+        """How many there are."""
         return sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[int]:

@@ -50,7 +50,7 @@ class Curve:
         if self.best is None or not low <= self.best[0] <= high:
             return self.points
         x, y, _ = self.best
-        return tuple(sorted({*self.points, (x, y)}))
+        return tuple(sorted(({x: y} | dict(self.points)).items()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -202,12 +202,13 @@ def _answers(found: Sweep) -> list[Block]:
     if len(told) == 1:
         return [Text(*told[0][1:])]
     rows: list[list[Cell]] = [[name, (text, style)] for name, text, style in told]
-    return [GAP, Table((found_headers(found)), rows, left=(0, 1), wrap=1)]
+    return [GAP, Table(_headers(found), rows, left=(0, 1), wrap=1)]
 
 
-def found_headers(found: Sweep) -> list[str]:
-    """Headers of the table of answers."""
-    return [", ".join(name for name in found.axes if name != found.axis), "answer"]
+def _headers(found: Sweep) -> list[str]:
+    """Of the table of answers."""
+    names = ", ".join(name for name in found.axes if name != found.axis)
+    return [names.replace("ctk, ctv", "K/V"), "answer"]
 
 
 def _what_to_do(found: Sweep, name: str, suggestions: Sequence[Mapping[str, Any]]) -> list[Block]:
@@ -341,7 +342,7 @@ def device_table(found: Sweep, devices: Sequence[str]) -> Table:
     if series.max_ctx is not None and series.max_ctx not in found.axes["ctx"]:
         best = Point(values={"ctx": series.max_ctx}, plan=series.at_max)
         at = sum(isinstance(v, int) and v < series.max_ctx for v in found.axes["ctx"])
-        rows.insert(at, [tick("ctx", series.max_ctx), *_cells(best, devices), ("largest", "good")])
+        rows.insert(at, [format_count(series.max_ctx), *_cells(best, devices), ("largest", "good")])
     rows.append(["may use", *(_limit_cell(found, device) for device in devices), ""])
     headers = [found.axis, *(f"{device} GiB " for device in devices), "verdict"]
     return Table(headers, rows, left=(0, len(headers) - 1))
