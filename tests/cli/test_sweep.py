@@ -7,6 +7,8 @@ import errno
 import io
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -199,8 +201,6 @@ def test_layers_that_move_are_shown_on_both_devices_in_one_plot(run):
 
 
 def test_a_picture_without_the_plotting_library_says_what_to_install(run, monkeypatch):
-    import sys
-
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     code, _, err = run("sweep", *CARD, "--ctx", "4k,8k", "--svg", "x.svg")
     assert code == 2
@@ -325,3 +325,18 @@ def test_letters_that_no_font_has_leave_stderr_clean(capfd, monkeypatch, tmp_pat
         "<h1>模型 $x$ &lt;b&gt;&amp;\N{REPLACEMENT CHARACTER}.gguf: memory"
         in (tmp_path / "a.html").read_text()
     )
+
+
+def test_a_home_that_cannot_be_written_leaves_stderr_clean(tmp_path):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "file").touch()
+    environment = {
+        **os.environ,
+        "MPLCONFIGDIR": str(tmp_path / "file" / "x"),
+        "XDG_CONFIG_HOME": str(tmp_path),
+    }
+    line = [sys.executable, "-c", "from budget.cli import main; main()", "sweep", *CARD, "--ctx", "4k,8k"]
+    done = subprocess.run(
+        [*line, "--svg", str(tmp_path / "x.svg"), "-q"], capture_output=True, check=False, env=environment
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

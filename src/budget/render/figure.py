@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -137,6 +138,8 @@ def require_matplotlib() -> Callable[..., Figure]:
     Raises:
         UsageError: matplotlib is not installed.
     """
+    # what it says of its caches and fonts is for who plots by hand
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         from matplotlib.figure import Figure
     except ImportError as e:

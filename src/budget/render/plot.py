@@ -385,7 +385,7 @@ def _key(chart: Chart, unnamed: Sequence[Limit], look: Look) -> list[Line]:
         if curve.name
     ]
     if chart.marked:
-        entries.append((_BEST if look.unicode else _BEST_ASCII, "good", "largest that fits"))
+        entries.append((_BEST if look.unicode else _BEST_ASCII, "", "largest that fits"))
     near = chart.near
     for limit in unnamed:
         entries.append((_rule(look) if limit in near else "", "bad", limit.name))
