@@ -186,3 +186,10 @@ def test_the_largest_context_may_be_all_that_was_trained(gib, is_trained):
 )
 def test_both_types_have_one_name(values, name):
     assert Series(values=values, points=()).name == name
+
+
+def test_progress_counts_every_point():
+    told = []
+    axes = {"ctx": (4096, 8192), "kv": ("f16", "q8_0")}
+    sweep(request(described(), machine(64)), axes, progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]

@@ -65,6 +65,7 @@ def command(
     An axis takes at most 64 values, a grid 2048 points on 64 lines. Exit code 0 if any point fits, 3 if none does.
     """
     from budget.planning.sweep import check_axes, n_series, parse_axis, sweep
+    from budget.source.progress import ReadProgress
 
     given = {"ctx": ctx, "kv": kv, "ctk": ctk, "ctv": ctv, "ngl": ngl, "np": np, "ub": ub}
     axes = {name: parse_axis(name, text) for name, text in given.items() if text is not None}
@@ -74,7 +75,9 @@ def command(
     targets = {form: path for form, path in pictures.items() if path is not None}
     _check_targets(targets, out, n_series(axes))
     loaded = asked.load(asked.specs()[0])
-    found = sweep(asked.request(loaded.model), axes)
+    request = asked.request(loaded.model)
+    with ReadProgress("sweep", unit="points", quiet=out.quiet) as progress:
+        found = sweep(request, axes, progress=progress.update)
     if not found.plans:
         raise UsageError(
             "; ".join(dict.fromkeys(text for s in found.series for text in s.problems)) or "nothing to plan",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import count, product
 from typing import Literal
 
 from budget.errors import UnknownAnswerError, UsageError
@@ -138,11 +138,17 @@ class Sweep:
         return [p.plan for s in self.series for p in s.points if p.plan is not None]
 
 
-def sweep(request: Request, axes: Mapping[str, tuple[Value, ...]]) -> Sweep:
+def sweep(
+    request: Request,
+    axes: Mapping[str, tuple[Value, ...]],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Sweep:
     """Plan `request` at every point of the grid.
 
     Args:
         axes: axis to its values; without any numeric axis, contexts from 4096 to the trained one are added.
+        progress: told how many points of how many are planned.
 
     Raises:
         UsageError: as `check_axes`.
@@ -152,8 +158,15 @@ def sweep(request: Request, axes: Mapping[str, tuple[Value, ...]]) -> Sweep:
     check_axes(axes)
     axis = along(axes)
     others = {name: values for name, values in axes.items() if name != axis}
+    total = math.prod(map(len, axes.values()))
+    done = count(1)
+
+    def step() -> None:
+        if progress is not None:
+            progress(next(done), total)
+
     series = tuple(
-        _series(request, axis, axes[axis], dict(zip(others, fixed, strict=True)))
+        _series(request, axis, axes[axis], dict(zip(others, fixed, strict=True)), step)
         for fixed in product(*others.values())
     )
     return Sweep(axis=axis, axes=axes, series=series)
@@ -326,7 +339,9 @@ class _Doubled:
 _Found = tuple[Value, ...] | _Stepped | _Doubled
 
 
-def _series(request: Request, axis: str, along_axis: Sequence[Value], fixed: Values) -> Series:
+def _series(
+    request: Request, axis: str, along_axis: Sequence[Value], fixed: Values, step: Callable[[], None]
+) -> Series:
     base = _at(request, fixed)
     placement = None
     if axis == "ctx" and base.described is None:
@@ -334,6 +349,8 @@ def _series(request: Request, axis: str, along_axis: Sequence[Value], fixed: Val
             placement = place(base.model, base.settings, base.machine)
         except UsageError as e:
             problem = e.message
+            for _ in along_axis:
+                step()
             return Series(
                 values=fixed,
                 points=tuple(
@@ -347,6 +364,7 @@ def _series(request: Request, axis: str, along_axis: Sequence[Value], fixed: Val
             points.append(Point(values=values, plan=plan(_at(base, {axis: value}), placement=placement)))
         except (UsageError, UnknownAnswerError) as e:
             points.append(Point(values=values, plan=None, problem=e.message))
+        step()
     found = Series(values=fixed, points=tuple(points))
     return _searched(base, found, placement) if axis == "ctx" else replace(found, nearest=_nearest(found))
 
