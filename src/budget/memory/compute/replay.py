@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from budget.errors import BudgetError
+from budget.errors import BudgetError, UsageError
 from budget.gguf.types import F32
 from budget.memory import kv_cache, recurrent
 from budget.memory.compute import families
@@ -72,6 +72,9 @@ def compute_buffers(
         `exact` where the architecture's graph is built and every backend's rules are modelled in full; `formula`
         where a backend's are not; `estimate` where the graph is not known.
 
+    Raises:
+        UsageError: settings with which llama.cpp aborts while it builds or splits the graph.
+
     Source: llamacpp-compute.md, sections 1 to 7.
     """
     from budget.memory.compute.estimate import estimate
@@ -82,7 +85,44 @@ def compute_buffers(
     try:
         return _replay(model, params, placement, build, accounting=accounting, want_live=want_live)
     except (BudgetError, ZeroDivisionError, IndexError, KeyError) as e:
+        if isinstance(e, UsageError):
+            raise
+        if _calm_settings_build(model, params, placement, build, accounting):
+            raise UsageError(
+                f"llama.cpp aborts with these settings: {e}",
+                hint="use -np 1, -kvu, -fa off, or a micro-batch (-ub) that the slots divide",
+            ) from e
         return estimate(model, params, placement, note=f"the graph could not be built: {e}")
+
+
+def _calm_settings_build(
+    model: Model,
+    params: ContextParams,
+    placement: Placement,
+    build: families.Build,
+    accounting: Accounting,
+) -> bool:
+    """Whether one sequence without flash attention has a graph: then the settings are at fault, not the file.
+
+    ggml asserts that shapes fit, and the process ends where they do not.
+    """
+    calm = replace(
+        params,
+        n_seq_max=1,
+        n_stream=1,
+        kv_unified=True,
+        n_ctx_seq=params.n_ctx,
+        flash_attn="off",
+        v_trans=True,
+    )
+    try:
+        plan = _plan(model, calm, placement, build, accounting)
+        n_tokens = min(calm.n_ctx, calm.n_ubatch)
+        n_outputs = min(n_tokens, calm.n_outputs_max)
+        _build(plan, Stage(n_tokens=n_tokens, n_seqs=1, n_outputs=n_outputs, flash_attn=False))
+    except (BudgetError, ZeroDivisionError, IndexError, KeyError):
+        return False
+    return True
 
 
 def _replay(
