@@ -39,7 +39,7 @@ def machine(n_devices):
         ("toy/kimi-linear-moe", "llama-cli -c 257 -np 8", 0, "aborts"),
         ("toy/kimi-linear-moe", "llama-server -c 1 -ub 16 -np 4 -no-kvu -fa off", 0, "aborts"),
         ("real/command-r-35b", "llama-server -c 255 -ub 100 -np 3 -no-kvu --embedding --pooling mean -nr", 0, "aborts"),
-        ("toy/mellum-moe", "llama-server -c 100 -ub 16 -np 3 --embedding --pooling mean -fa on -ctk q8_0 -ctv q8_0", 0, "aborts"),
+        ("toy/mellum-moe", "llama-server -c 100 -ub 16 -np 3 --embedding --pooling mean -ctv q8_0", 0, "aborts"),
         # llama.cpp, llama_prepare_model_devices: -mg counts along the list of -dev
         ("toy/llama-dense", "llama-server -c 512 -sm none -mg 2 -dev CUDA2 -ngl 99", 3, "-mg 2"),
         # llama-model.cpp, make_gpu_buft_list: no backend but SYCL and Hexagon has split buffers
