@@ -70,7 +70,8 @@ def test_a_model_that_is_not_causal_keeps_a_batch_beyond_its_context():
     [
         pytest.param({}, 4, id="one-row-a-slot"),
         pytest.param({"n_parallel": 256}, 256, id="as-many-as-slots"),
-        pytest.param({"n_parallel": 256, "n_batch": 64}, 64, id="never-more-than-a-batch"),
+        pytest.param({"spec_type": ("draft-mtp",), "n_batch": 8}, 8, id="never-more-than-a-batch"),
+        pytest.param({"n_parallel": 5, "n_ctx": 1}, 1, id="nor-than-the-context-which-refuses-nothing"),
         pytest.param({"embedding": True}, 512, id="embeddings"),
         pytest.param({"pooling": "rank"}, 2048, id="pooling"),
         pytest.param({"pooling": "none"}, 4, id="no-pooling"),
@@ -103,6 +104,13 @@ def test_drafted_tokens_are_the_most_of_any_kind(types, expected):
         pytest.param({"n_parallel": 257}, "at most 256", id="slots"),
         pytest.param({"n_batch": 0}, "batch of 0", id="no-batch"),
         pytest.param({"embedding": True, "n_ubatch": 0}, "batch of 0", id="embeddings-without-ubatch"),
+        pytest.param({"n_batch": 3}, "4 sequences and a batch of 3", id="more-slots-than-a-batch"),
+        pytest.param({"embedding": True, "n_ubatch": 2}, "4 sequences", id="embeddings-lower-the-batch"),
+        pytest.param(
+            {"tool": "llama-cli", "n_parallel": 9, "n_ctx": 8},
+            "9 sequences",
+            id="a-context-is-a-batch-for-cli",
+        ),
         pytest.param(
             {"split_mode": "tensor", "flash_attn": "off"}, "flash attention", id="tensor-split-needs-fa"
         ),

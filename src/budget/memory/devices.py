@@ -39,7 +39,9 @@ def model_devices(settings: Settings, machine: Machine) -> tuple[Device, ...]:
             f"{len(devices)} devices, llama.cpp uses at most {MAX_DEVICES}", hint="choose some with -dev"
         )
     if settings.split_mode == "none" and devices:
-        return () if settings.main_gpu < 0 else (_main_device(settings.main_gpu, devices),)
+        if settings.main_gpu < 0:
+            return ()
+        return (_main_device(settings.main_gpu, devices, listed=settings.devices is not None),)
     if settings.split_mode == "row":
         for device in devices:
             if device.backend not in ROW_SPLIT_BACKENDS:
@@ -50,11 +52,14 @@ def model_devices(settings: Settings, machine: Machine) -> tuple[Device, ...]:
     return devices
 
 
-def _main_device(main_gpu: int, devices: tuple[Device, ...]) -> Device:
-    """Device number `main_gpu`; on a machine that lists only some devices, the one so numbered in its name."""
+def _main_device(main_gpu: int, devices: tuple[Device, ...], *, listed: bool) -> Device:
+    """Device number `main_gpu`; on a machine that lists only some devices, the one so numbered in its name.
+
+    Where `-dev` lists them, `-mg` counts along that list and nothing else.
+    """
     if main_gpu < len(devices):
         return devices[main_gpu]
-    numbered = [d for d in devices if d.name.partition("[")[0].endswith(str(main_gpu))]
+    numbered = [d for d in devices if d.name.partition("[")[0].endswith(str(main_gpu)) and not listed]
     if len(numbered) != 1:
         raise UsageError(
             f"-mg {main_gpu}: there are {len(devices)} devices, numbered 0 to {len(devices) - 1}",

@@ -52,7 +52,7 @@ def check(model: Model, params: ContextParams) -> None:
     """
     arch = model.arch
     k, v = params.type_k, params.type_v
-    if arch is None or arch.memory in ("none", "recurrent"):
+    if arch is None:
         return
     if v.quantized and params.flash_attn == "off":
         why = "llama.cpp turns it off for this architecture" if arch.flash_attn_forced_off else "it is off"

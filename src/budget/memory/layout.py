@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from budget.errors import UsageError
 from budget.gguf.types import GGMLType
 from budget.machine.device import Device, Machine
 from budget.memory import buffer_types
@@ -103,6 +104,9 @@ def lay_out(
         UnknownAnswerError: a number that the answer needs is not known.
     """
     params = resolve(settings, model)
+    if accounting == "fit":
+        settings = replace(settings, load_mode="none")  # fit.cpp measures so, whatever the load will do
+        placement = None if placement and placement.mmap else placement
     placement = placement or place(model, settings, machine)
     caches = (*cache_tensors(model, params), *state_tensors(model, params))
     compute = compute_buffers(model, params, placement, accounting=accounting, want_live=want_live)
@@ -169,6 +173,10 @@ def _slices(
 
     def share(totals: list[int], name: str, type_: GGMLType, ne: tuple[int, ...]) -> None:
         for i, part in enumerate(split_tensor.slices(model, name, type_, ne, n, settings.tensor_split)):
+            if part[0] % type_.block_elems:
+                raise UsageError(
+                    f"-sm tensor cuts {name} inside a block of {type_.name}; llama.cpp aborts there"
+                )
             totals[i] += buffer_types.padded_bytes(types[i], type_, part)
 
     for placed in placement.weights:

@@ -216,6 +216,18 @@ def _attention_segments(
     granule_v = granule_k // head_k * head_v
     qgate = model.arch is not None and model.arch.name in _QGATE
     granule_gated = math.lcm(2 * n_gqa * head_k, block)
+    groups = model.number("attention.output_group_count")
+    if groups and model.arch is not None and model.arch.name == "deepseek4":
+        # the grouped output projection wants whole groups of heads on a device
+        heads = n_head // groups
+        for pattern, granularity in (
+            (r"attn_sinks", heads),
+            (r"attn_q_b\.weight", heads * head_k),
+            (r"attn_output_a\.weight", 1),
+            (r"attn_output_b\.weight", model.number("attention.output_lora_rank")),
+        ):
+            if re.search(pattern, name):
+                return [_Segment(width, 1, granularity)]
     if re.search(r"attn_qkv\.", name):
         width_q = n_head * head_k * (2 if qgate else 1)
         q = _Segment(width_q, 1, granule_gated if qgate else granule_q)

@@ -48,7 +48,7 @@ def _check_names(flag: str, names: Sequence[str], device_names: Sequence[str]) -
 def _check_main_gpu(settings: Settings, in_use: Sequence[str]) -> None:
     """Out of range matters to `-sm none` alone; elsewhere it still says something that is not so."""
     main_gpu = settings.main_gpu
-    numbers = {_number(name) for name in in_use}
+    numbers = {_number(name) for name in in_use} if settings.devices is None else set()
     if main_gpu >= len(in_use) and str(main_gpu) not in numbers:
         raise UsageError(
             f"-mg {main_gpu}: there are {len(in_use)} devices, numbered 0 to {len(in_use) - 1}",

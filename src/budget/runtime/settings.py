@@ -188,6 +188,13 @@ def resolve(settings: Settings, model: Model) -> ContextParams:
         n_ctx_seq = round_up(n_ctx // n_parallel, N_CTX_PADDING)
         n_ctx, n_stream = n_ctx_seq * n_parallel, n_parallel
     flash_attn = _flash_attn(settings, model)
+    n_outputs_max = _n_outputs_max(settings, model, n_parallel, n_batch_param) or n_batch
+    if n_parallel > n_outputs_max:
+        raise UsageError(
+            f"{n_parallel} sequences and a batch of {n_outputs_max} tokens: llama.cpp aborts where a batch has no "
+            "token for each sequence",
+            hint=f"set -b to {n_parallel} or more, or -np to {n_outputs_max} or less",
+        )
     return ContextParams(
         n_ctx=n_ctx,
         n_ctx_seq=n_ctx_seq,
@@ -195,7 +202,7 @@ def resolve(settings: Settings, model: Model) -> ContextParams:
         n_stream=n_stream,
         n_batch=n_batch,
         n_ubatch=n_ubatch,
-        n_outputs_max=_n_outputs_max(settings, model, n_parallel, n_batch),
+        n_outputs_max=min(n_outputs_max, n_batch),
         kv_unified=kv_unified,
         type_k=BY_NAME[settings.type_k],
         type_v=BY_NAME[settings.type_v],
@@ -267,11 +274,17 @@ def n_draft_max(settings: Settings) -> int:
 
 
 def _n_outputs_max(settings: Settings, model: Model, n_parallel: int, n_batch: int) -> int:
-    """Most output rows of a batch: server-context.cpp, `server_output_limits`; elsewhere every token."""
+    """Most output rows of a batch that llama-server asks for; 0 is llama.cpp's own: every token.
+
+    `n_batch` is the parameter, not what a short context leaves of it. A context asserts that it is no less than the
+    number of sequences (llama-context.cpp, `output_reserve`).
+
+    Source: server-context.cpp, `server_output_limits`.
+    """
     pooled = settings.pooling not in (None, "none")
-    if settings.tool != "llama-server" or settings.embedding or pooled:
-        return n_batch
-    if model.architecture in _HAS_ENCODER:
+    if settings.tool != "llama-server" or model.architecture in _HAS_ENCODER:
+        return 0
+    if settings.embedding or pooled:
         return n_batch
     return max(1, min(n_batch, n_parallel * (1 + n_draft_max(settings))))
 

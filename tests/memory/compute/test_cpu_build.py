@@ -13,6 +13,7 @@ import lzma
 import pytest
 
 import truth
+from budget.errors import UsageError
 from budget.machine.device import Device, Host, Machine
 from budget.memory.compute import compute_buffers
 from budget.memory.place import place
@@ -51,8 +52,7 @@ def test_a_cpu_build_allocates_the_same_bytes(name):
         assert (found, answer.basis) == (row["compute"], "exact"), row["settings"]
 
 
-def test_plm_with_flash_attention_is_no_exact_answer_because_llama_cpp_stops():
+def test_plm_with_flash_attention_is_refused_because_llama_cpp_stops():
     case = CASES["plm"]
-    answer = replayed(case, {"n_devices": 0, "settings": {"n_ctx": 1024}})
-    assert answer.basis == "estimate"
-    assert "flash attention" in answer.note
+    with pytest.raises(UsageError, match="unless flash attention is off"):
+        replayed(case, {"n_devices": 0, "settings": {"n_ctx": 1024}})

@@ -15,6 +15,7 @@ from dataclasses import replace
 import pytest
 
 import truth
+from budget.errors import UsageError
 from budget.machine.device import Device, Host, Machine
 from budget.memory.compute import compute_buffers
 from budget.memory.compute.families import TABLE, UNCHECKED
@@ -74,11 +75,10 @@ def test_every_model_has_loads_and_no_architecture_among_them_counts_as_unchecke
     assert not architectures & UNCHECKED
 
 
-def test_t5_with_a_cache_for_each_sequence_is_no_exact_answer_since_llama_cpp_aborts():
+def test_t5_with_a_cache_for_each_sequence_is_refused_since_llama_cpp_aborts():
     settings = Settings(tool="llama-cli", n_ctx=1024, n_parallel=2, kv_unified=False, n_gpu_layers=0)
-    answer = replayed(model_of("t5-gated"), settings, 0)
-    assert answer.basis == "estimate"
-    assert "aborts" in (answer.note or "")
+    with pytest.raises(UsageError, match="aborts"):
+        replayed(model_of("t5-gated"), settings, 0)
     one = replace(settings, kv_unified=True)
     assert replayed(model_of("t5-gated"), one, 0).basis == "exact"
 

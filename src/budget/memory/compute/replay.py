@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from budget.errors import BudgetError
+from budget.errors import BudgetError, UsageError
 from budget.gguf.types import F32
 from budget.memory import kv_cache, recurrent
 from budget.memory.compute import families
@@ -72,6 +72,9 @@ def compute_buffers(
         `exact` where the architecture's graph is built and every backend's rules are modelled in full; `formula`
         where a backend's are not; `estimate` where the graph is not known.
 
+    Raises:
+        UsageError: settings with which llama.cpp aborts while it builds or splits the graph.
+
     Source: llamacpp-compute.md, sections 1 to 7.
     """
     from budget.memory.compute.estimate import estimate
@@ -82,7 +85,41 @@ def compute_buffers(
     try:
         return _replay(model, params, placement, build, accounting=accounting, want_live=want_live)
     except (BudgetError, ZeroDivisionError, IndexError, KeyError) as e:
+        if isinstance(e, UsageError):
+            raise
+        if _calm_settings_build(model, params, placement, build, accounting):
+            raise UsageError(
+                f"llama.cpp aborts with these settings: {e}",
+                hint="use -np 1, -kvu, -fa off, or a micro-batch (-ub) that the slots divide",
+            ) from e
         return estimate(model, params, placement, note=f"the graph could not be built: {e}")
+
+
+def _calm_settings_build(
+    model: Model,
+    params: ContextParams,
+    placement: Placement,
+    build: families.Build,
+    accounting: Accounting,
+) -> bool:
+    """Whether one sequence has a graph, with flash attention or without: then the settings are at fault, not the file.
+
+    ggml asserts that shapes fit, and the process ends where they do not.
+    """
+    calm = replace(params, n_seq_max=1, n_stream=1, kv_unified=True, n_ctx_seq=params.n_ctx)
+    n_tokens = min(calm.n_ctx, calm.n_ubatch)
+    stage = Stage(
+        n_tokens=n_tokens, n_seqs=1, n_outputs=min(n_tokens, calm.n_outputs_max),
+        flash_attn=params.flash_attn != "off",
+    )  # fmt: skip
+    without = replace(calm, flash_attn="off", v_trans=True)
+    for calmer, tried in ((calm, stage), (without, replace(stage, flash_attn=False))):
+        try:
+            _build(_plan(model, calmer, placement, build, accounting), tried)
+        except (BudgetError, ZeroDivisionError, IndexError, KeyError):
+            continue
+        return True
+    return False
 
 
 def _replay(
@@ -97,6 +134,8 @@ def _replay(
     plan = _plan(model, params, placement, build, accounting)
     stages, graph = _stages(plan)
     if accounting == "fit":
+        for stage in stages[1:]:
+            _build(plan, stage)  # the others are split only, but may abort
         stages = stages[:1]  # without memory only the first reservation is measured
     sizes = {b.name: 0 for b in plan.backends}
     live: dict[str, tuple[LiveTensor, ...]] = {}
@@ -304,9 +343,15 @@ def _resolve_fused(plan: Plan, stage: Stage) -> Stage:
 
 
 def _probe(plan: Plan, stage: Stage, n_tokens_per_seq: int) -> Builder:
-    """A small graph, assigned to backends but not allocated."""
+    """A small graph, assigned to backends but not allocated.
+
+    Even a fit keeps the devices that the graph builder chose here: it forgets them where it measures
+    (`ggml_backend_sched_reserve_size` resets the scheduler, `ggml_backend_sched_split_graph` does not).
+    """
     n = n_tokens_per_seq * stage.n_seqs
+    kept, plan.shared.pin_norms = plan.shared.pin_norms, True
     graph = _build(plan, replace(stage, n_tokens=n, n_outputs=n))
+    plan.shared.pin_norms = kept
     plan.scheduler.assign(graph.nodes, graph.leafs)
     return graph
 

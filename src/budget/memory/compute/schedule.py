@@ -5,7 +5,7 @@ Source: ggml-backend.cpp, `ggml_backend_sched_split_graph`.
 
 from __future__ import annotations
 
-from budget.errors import UnknownAnswerError
+from budget.errors import UsageError
 from budget.memory.compute.fusion import Deps, alloc_deps
 from budget.memory.compute.profiles import OFFLOAD_MIN_BATCH, Backend
 from budget.memory.compute.tensor import VIEW_OPS, Tensor, strides
@@ -85,9 +85,7 @@ class Scheduler:
             if root is not None and root.buft >= 0:
                 t.backend = self._supporting(root.buft, t)
                 if t.backend < 0:
-                    raise UnknownAnswerError(
-                        f"{t.op} on {root.name} cannot run where it lies; llama.cpp would abort"
-                    )
+                    raise UsageError(f"llama.cpp aborts: {t.op} on {root.name} cannot run where it lies")
                 continue
             if t.op in _NOT_BY_WEIGHT:
                 continue
