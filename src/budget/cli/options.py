@@ -55,15 +55,40 @@ class Question:
         single = self.values.get("model")
         given += [single] if single else []
         from_line = self._command_line.model if self.line else None
-        if from_line is not None and not given:
+        if given:
+            self._refuse_second(given[0])
+        elif from_line is not None:
             given = [from_line]
-        if not given and self.described is not None:
+        describing = self._describing()
+        if given and describing:
+            raise UsageError(
+                f"two models: {given[0]}, and the one that {' '.join(describing)} describe",
+                hint="leave one of them away",
+            )
+        if self.described is not None:
             return [DESCRIBED]
         if not given:
             raise UsageError(
                 "no model given", hint="pass a .gguf file, a URL, hf://user/repo, or try sample:llama-3.1-8b"
             )
         return given
+
+    def _refuse_second(self, given: str) -> None:
+        """A model before `--` is the question; another in the line itself would be ignored."""
+        if not self.line:
+            return
+        from budget.runtime.command_line import parse_command_line
+
+        named = parse_command_line(self.line, {}).model
+        if named is not None and named != given:
+            raise UsageError(
+                f"two models: {given} stands before `--`, and the llama.cpp line after it names {named}",
+                hint="leave one of them away",
+            )
+
+    def _describing(self) -> list[str]:
+        """The options given that describe a model by numbers."""
+        return [p.declared.spellings[0] for p in _DESCRIBED if self.values.get(p.name) is not None]  # type: ignore[union-attr]
 
     @functools.cached_property
     def _command_line(self) -> Any:

@@ -11,6 +11,7 @@ from budget.errors import MachineError, UnknownAnswerError, UsageError
 from budget.machine.device import Device, Machine
 from budget.model.facts import Model
 from budget.record import replace
+from budget.runtime.device_checks import refuse_repeated
 from budget.runtime.settings import Settings
 
 MAX_DEVICES = 16
@@ -70,6 +71,7 @@ def _named(names: tuple[str, ...], machine: Machine) -> tuple[Device, ...]:
         if name.lower() not in by_name:
             there = ", ".join(d.name for d in machine.devices) or "none"
             raise MachineError(f"-dev {name}: no such device", hint=f"devices here: {there}")
+    refuse_repeated("-dev", names)
     return tuple(by_name[name.lower()] for name in names)
 
 

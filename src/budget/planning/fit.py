@@ -12,7 +12,7 @@ from budget.memory.placement import Placement
 from budget.model.facts import Model
 from budget.planning.budget import UNLIMITED, Budget, Cap
 from budget.planning.search import largest
-from budget.planning.usage import Shortfall, Usage, check
+from budget.planning.usage import Shortfall, Usage, add_usage, check
 from budget.record import field, record, replace
 from budget.runtime.settings import N_CTX_PADDING, Settings, resolve
 
@@ -230,7 +230,7 @@ def _judge(
     request: Request, layout: Layout, devices: tuple[DevicePlan, ...]
 ) -> tuple[tuple[Shortfall, ...], list[str]]:
     """Every device that falls short, and what is not known."""
-    required = {d.name: d.required_bytes for d in devices}
+    required = add_usage(*({d.name: d.required_bytes} for d in devices))
     failures = check(request.budget, required, request.used, reclaim=request.reclaim)
     shared = _pool(request, layout, devices)
     if shared is not None and shared.short_bytes > 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from budget.machine.device import Machine
 from budget.planning.budget import HOST
 from budget.planning.fit import Plan, headroom_bytes
 from budget.units import GiB, format_size
@@ -49,8 +50,31 @@ def one_line(answer: Plan) -> str:
 
 def notes_of(answer: Plan) -> list[str]:
     """What is worth saying beside the numbers: of the layout, of the disk, and what is not known."""
-    disk = _read_again(answer)
-    return [*answer.layout.notes, *([disk] if disk else []), *answer.reasons]
+    found = (_read_again(answer), _larger_than_devices(answer))
+    return [*answer.layout.notes, *(note for note in found if note), *answer.reasons]
+
+
+def _larger_than_devices(answer: Plan) -> str | None:
+    """Devices that would hold more than they have, where the budget is one pool and says nothing of them."""
+    if answer.request.budget.combined_bytes is None:
+        return None
+    sizes = memory_of(answer.request.machine)
+    over = [
+        f"{d.name} would hold {format_size(d.required_bytes)} and has {format_size(sizes[d.name] or 0)}"
+        for d in answer.devices
+        if sizes.get(d.name) is not None and d.required_bytes > (sizes[d.name] or 0)
+    ]
+    if not over:
+        return None
+    return f"the budget is one pool and limits no single device, but {'; '.join(over)}: cap them with --budget auto"
+
+
+def memory_of(machine: Machine) -> dict[str, int | None]:
+    """What each device and the host have free, else in total, bytes; None where neither is known."""
+    host = machine.host
+    ram = host.ram_available_bytes if host.ram_available_bytes is not None else host.ram_total_bytes
+    sizes = {d.name: d.total_bytes if d.free_bytes is None else d.free_bytes for d in machine.devices}
+    return {HOST: ram, **sizes}
 
 
 def _read_again(answer: Plan) -> str | None:

@@ -9,6 +9,7 @@ from budget.planning.fit import Plan
 from budget.planning.parts import Row, binding, rows_of, unlimited
 from budget.planning.sources import sources_of
 from budget.planning.summary import notes_of as plan_notes
+from budget.planning.usage import TOTAL
 from budget.render.bars import NAMES, bars
 from budget.render.json import device_object
 from budget.render.screen import GAP, Block, Cell, Drawing, Table, Text, Title
@@ -60,12 +61,28 @@ def fit_screen(
 def fit_rows(answer: Plan, *, name: str, max_ctx: int | None) -> list[dict[str, Any]]:
     """A row per device for CSV, with the names of `budget fit --json`."""
     n_ctx = answer.layout.params.n_ctx
-    return [
-        {"model": name, "verdict": answer.verdict, "n_ctx": n_ctx}
-        | {key: value for key, value in device_object(device).items() if key != "basis"}
-        | {"max_ctx": max_ctx}
+    devices = [
+        {key: value for key, value in device_object(device).items() if key != "basis"}
         for device in answer.devices
     ]
+    return [
+        {"model": name, "verdict": answer.verdict, "n_ctx": n_ctx} | row | {"max_ctx": max_ctx}
+        for row in (*devices, *_pool_row(answer, devices))
+    ]
+
+
+def _pool_row(answer: Plan, devices: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The one pool of a combined budget as a row of CSV, like its row on the screen."""
+    total = next((row for row in rows_of(answer) if row.name == TOTAL), None)
+    if total is None:
+        return []
+    sums = {
+        key: sum(d[key] for d in devices)
+        for key in devices[0]
+        if key.endswith("_bytes") and key != "available_bytes"
+    }
+    has = {"available_bytes": total.available, "fits": total.fits}
+    return [{"name": TOTAL, "kind": None} | sums | has]
 
 
 def question_line(answer: Plan) -> str:

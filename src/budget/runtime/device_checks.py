@@ -43,6 +43,22 @@ def _check_names(flag: str, names: Sequence[str], device_names: Sequence[str]) -
         if name.lower() not in known:
             there = ", ".join(device_names) or "none"
             raise MachineError(f"{flag} {name}: no such device", hint=f"devices here: {there}")
+    refuse_repeated(flag, names)
+
+
+def refuse_repeated(flag: str, names: Sequence[str]) -> None:
+    """A device named twice: llama.cpp makes two backends of one memory, which no rule of budget counts.
+
+    Raises:
+        UsageError: names the device.
+    """
+    plain = [name.partition("[")[0].lower() for name in names]
+    for i, name in enumerate(names):
+        if plain[i] in plain[:i]:
+            raise UsageError(
+                f"{flag} {','.join(names)}: {name} is named twice",
+                hint="name each device once; -ts gives one a larger share",
+            )
 
 
 def _check_main_gpu(settings: Settings, in_use: Sequence[str]) -> None:
