@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from budget.cli.output import output_of, output_parameters
 from budget.cli.parameters import Argument, Option, Parameter, own_parameters, shared
-from budget.errors import UsageError
+from budget.errors import BudgetError, UsageError
 from budget.record import record
 from budget.units import parse_count, parse_size
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from budget.machine.device import Machine
     from budget.memory.extra import Companion
     from budget.model.facts import Model
+    from budget.planning.budget import Budget
     from budget.planning.config import Config
     from budget.planning.described import Described
     from budget.planning.fit import Request
@@ -106,6 +107,8 @@ class Question:
             return None
         from budget.planning.described import describe_model
 
+        if "n_ctx_train" in given:
+            given["n_ctx_train"] = count("--ctx-train", given["n_ctx_train"])
         return describe_model(**given)
 
     @functools.cached_property
@@ -211,22 +214,27 @@ class Question:
         settings = self.settings
         if not (settings.mmproj or settings.lora or settings.control_vector or settings.model_draft):
             return ()
-        from budget.memory.extras import read_companions
+        from budget.memory.extras import companion_paths, read_companions
 
-        return read_companions(settings, self._open_header)
+        flags = {"mmproj": "--mmproj", "lora": "--lora", "draft": "-md"}
+        flag_of = {path: flags[role] for role, path in companion_paths(settings)}
+        return read_companions(settings, lambda path: self._open_header(path, flag_of[path]))
 
-    def _open_header(self, spec: str) -> Header:
+    def _open_header(self, spec: str, flag: str) -> Header:
         """The header of a file that the settings name: a projector, an adapter, a draft model."""
         from budget.source import open_model
 
-        return open_model(spec, use_cache=self.use_cache)[0]
+        try:
+            return open_model(spec, use_cache=self.use_cache)[0]
+        except BudgetError as e:
+            hint = "check the path" if e.hint and "sample:" in e.hint else e.hint
+            raise type(e)(f"{flag} {e.message}", hint=hint) from e
 
     def request(
         self, model: Model, *, probe: bool = True, count_residents: bool = True, with_policy: bool = True
     ) -> Request:
         """The question in the planner's words; without `probe`, on no machine yet."""
         from budget.machine.device import Host, Machine
-        from budget.planning.budget import resolve_budget
         from budget.planning.fit import Request
 
         machine = self.machine if probe else Machine(host=Host())
@@ -244,7 +252,7 @@ class Question:
             model=model,
             settings=self.settings,
             machine=machine,
-            budget=resolve_budget(text, machine),
+            budget=self._resolved(text, machine),
             overhead_bytes=overhead,
             reserve_bytes=reserve,
             accounting=self.values.get("accounting") or "real",
@@ -262,6 +270,19 @@ class Question:
             if count_residents
             else request
         )
+
+    def _resolved(self, text: str, machine: Machine) -> Budget:
+        """The budget that `text` means; a mistake names the variable or the file that `text` comes from."""
+        from budget.planning.budget import resolve_budget
+
+        try:
+            return resolve_budget(text, machine)
+        except BudgetError as e:
+            setting = self.config.settings["budget"] if self.config is not None else None
+            if setting is None or setting.origin not in ("environment", "file"):
+                raise
+            where = setting.where if setting.origin == "environment" else f"{setting.where}: budget"
+            raise type(e)(e.message.replace("--budget", where, 1), hint=e.hint) from e
 
 
 def overhead_of(values: dict[str, Any]) -> int | None:
@@ -329,10 +350,6 @@ _POLICY: tuple[Parameter, ...] = (
      help="Most that models may hold on a device; auto is 80 % of what is free.")),
     shared("headroom", str, Option(None, "--headroom", metavar="SHARE", show_default=False,
      help="Share of what is left that stays unused, such as 0.1.")),
-    shared("host_cold", str, Option(None, "--host-cold", metavar="SIZE", show_default=False,
-     help="RAM for K/V moved out of the cache.")),
-    shared("min_hot_context", str, Option(None, "--min-hot-context", metavar="N", show_default=False,
-     help="Smallest useful context, tokens.")),
     shared("resident", list[str], Option(None, "--resident", metavar="NAME=CLAIM", show_default=False,
      help="What is loaded already, such as chat=ram:2GiB,CUDA0:10GiB; repeat for more.")),
     shared("ledger", str, Option(None, "--ledger", metavar="FILE", show_default=False,
@@ -340,6 +357,13 @@ _POLICY: tuple[Parameter, ...] = (
     shared("replace", list[str], Option(None, "--replace", metavar="NAME", show_default=False,
      help="A loaded model that this one replaces: its memory comes back first.")),
 )  # fmt: skip
+_WINDOW: tuple[Parameter, ...] = (
+    shared("host_cold", str, Option(None, "--host-cold", metavar="SIZE", show_default=False,
+     help="RAM for K/V moved out of the cache; --json says how many tokens it holds.")),
+    shared("min_hot_context", str, Option(None, "--min-hot-context", metavar="N", show_default=False,
+     help="Smallest useful context, tokens; exit 3 where less fits.")),
+)  # fmt: skip
+"""Policy of the window that can be served, which `max-ctx` answers."""
 _DESCRIBED: tuple[Parameter, ...] = (
     shared("params", str, Option(None, "--params", metavar="N", show_default=False,
      help="No file yet: this many weights, such as 8.2B.")),
@@ -358,7 +382,7 @@ _DESCRIBED: tuple[Parameter, ...] = (
      help="K/V of one token, in place of heads and layers.")),
     shared("fixed_bytes_text", str, Option(None, "--fixed-bytes", metavar="SIZE", show_default=False,
      help="What it takes whatever the context.")),
-    shared("n_ctx_train", int, Option(None, "--ctx-train", metavar="N", show_default=False, help="Trained context.")),
+    shared("n_ctx_train", str, Option(None, "--ctx-train", metavar="N", show_default=False, help="Trained context.")),
     shared("n_swa", int, Option(None, "--window", metavar="N", show_default=False, help="Sliding window, tokens.")),
     shared("n_layer_swa", int, Option(None, "--window-layers", metavar="N", show_default=False,
      help="Layers that have the window.")),
@@ -375,7 +399,7 @@ _NO_CACHE = shared("no_cache", bool, Option(False, "--no-cache", help="Read head
 
 def question(
     *, models: Literal["many", "one", "none"] = "many", settings: bool = True, machine: bool = True,
-    budget: bool = True, output: tuple[Parameter, ...] = OUTPUT,
+    budget: bool = True, window: bool = False, output: tuple[Parameter, ...] = OUTPUT,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # fmt: skip
     """Give a command the shared options; it receives a `Question` and an `Output` before its own."""
 
@@ -385,7 +409,7 @@ def question(
         if machine:
             rest += _MACHINE
         if budget:
-            rest += (*_BUDGET, *_POLICY)
+            rest += (*_BUDGET, *_POLICY, *(_WINDOW if window else ()))
         if budget and models != "none":
             rest += _DESCRIBED
         llama = _settings_parameters() if settings else []
