@@ -25,8 +25,8 @@ __all__ = [
 ]  # fmt: skip
 
 Verdict = Literal["fits", "does_not_fit", "unknown"]
-N_CTX_UNKNOWN = 1 << 31
-"""Where no trained context is known (a described model), cells: llama.cpp counts them in 32 bits."""
+N_CTX_MOST = (1 << 31) - 1
+"""Most tokens that `-c` takes: llama.cpp reads it into an int32."""
 
 
 @record
@@ -298,9 +298,12 @@ def context_step(request: Request) -> int:
 
 
 def context_limit(request: Request) -> int:
-    """Largest total context worth asking for, tokens: the trained context for every stream."""
+    """Largest total context worth asking for, tokens: the trained context for every stream.
+
+    Where no trained context is known (a described model), it is the most that llama.cpp reads.
+    """
     params = resolve(request.settings, request.model)
-    return (request.model.n_ctx_train or N_CTX_UNKNOWN) * params.n_stream
+    return min((request.model.n_ctx_train or N_CTX_MOST) * params.n_stream, N_CTX_MOST)
 
 
 def max_context(request: Request, *, limit: int | None = None) -> int | None:
