@@ -53,6 +53,7 @@ def one_line(answer: Plan) -> str:
 def notes_of(answer: Plan) -> list[str]:
     """What is worth saying beside the numbers: of the layout, of the disk, and what is not known."""
     found = (
+        _projector_too(answer),
         beyond_trained(answer),
         weights_alone(answer) if answer.failures else None,
         _read_again(answer),
@@ -60,6 +61,15 @@ def notes_of(answer: Plan) -> list[str]:
         _fits_itself(answer),
     )
     return [*answer.layout.notes, *(note for note in found if note), *answer.reasons]
+
+
+def _projector_too(answer: Plan) -> str | None:
+    """That a projector is counted which the settings did not name."""
+    projector = answer.request.settings.mmproj
+    if projector is None or not projector.startswith("hf://"):
+        return None
+    name = projector.rpartition("/")[2].partition("@")[0]
+    return f"-hf loads the repository's projector {name} too, and it is counted; --no-mmproj leaves it away"
 
 
 def beyond_trained(answer: Plan) -> str | None:
