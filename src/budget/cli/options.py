@@ -207,11 +207,34 @@ class Question:
         from budget.source import open_model
 
         header, source = open_model(spec, use_cache=self.use_cache, quiet=bool(self.values.get("quiet")))
-        return Loaded(spec=spec, model=read_model(header, assume=self.values.get("assume")), source=source)
+        if self.settings.override_kv:
+            from budget.runtime.overrides import with_overrides
 
-    def _companions(self) -> tuple[Companion, ...]:
+            header = with_overrides(header, self.settings.override_kv)
+        loaded = Loaded(spec=spec, model=read_model(header, assume=self.values.get("assume")), source=source)
+        self.know(loaded)
+        return loaded
+
+    def know(self, loaded: Loaded) -> None:
+        """Plan `loaded` with what its source says lies beside it."""
+        self._beside[id(loaded.model)] = loaded.source.projector
+
+    @functools.cached_property
+    def _beside(self) -> dict[int, str | None]:
+        """Models that were read, by identity, and the projector in the repository of each."""
+        return {}
+
+    def _settings_of(self, model: Model) -> Settings:
+        """The settings, with the projector that `-hf` loads of itself (`--mmproj-auto`, which is on)."""
+        settings, projector = self.settings, self._beside.get(id(model))
+        if projector is None or settings.mmproj is not None or not settings.mmproj_auto:
+            return settings
+        from dataclasses import replace
+
+        return replace(settings, mmproj=projector)
+
+    def _companions(self, settings: Settings) -> tuple[Companion, ...]:
         """The projector, adapters and draft model that the settings name, with their headers."""
-        settings = self.settings
         if not (settings.mmproj or settings.lora or settings.control_vector or settings.model_draft):
             return ()
         from budget.memory.extras import companion_paths, read_companions
@@ -248,15 +271,16 @@ class Question:
             text = config.value("budget")
             overhead = None if config.value("overhead") == "auto" else config.value("overhead")
             reserve = config.value("reserve") if isinstance(config.value("reserve"), int) else 0
+        settings = self._settings_of(model)
         request = Request(
             model=model,
-            settings=self.settings,
+            settings=settings,
             machine=machine,
             budget=self._resolved(text, machine),
             overhead_bytes=overhead,
             reserve_bytes=reserve,
             accounting=self.values.get("accounting") or "real",
-            companions=self._companions(),
+            companions=self._companions(settings),
             described=self.described,
         )
         if config is None and not (self.values.get("resident") or self.values.get("ledger")):
