@@ -223,7 +223,7 @@ class LayerRow(Object):
 
 
 class Inspect(Object):
-    """`budget inspect --json`; null is what a header does not say, or the numbers that describe a model."""
+    """`budget inspect --json`."""
 
     schema_: Literal["budget/inspect/v1"] = Field(alias="schema")
     engine: Engine
