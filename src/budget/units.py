@@ -74,6 +74,11 @@ def format_size(size_bytes: int) -> str:
     return f"{size_bytes / TiB:.2f} TiB"
 
 
+def counted(n: int, noun: str) -> str:
+    """`1 device`, `2 devices`."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 def format_count(n: int) -> str:
     """`n` with thin groups: 131072 -> 131,072."""
     return f"{n:,}"

@@ -61,7 +61,8 @@ def test_where_nothing_fits_the_line_is_empty_and_stderr_says_why():
     arguments = ("sample:llama-3.3-70b", "--gpu", "8GiB", "--ram", "8GiB")
     code, text, err = run("advise", *arguments, "--line")
     assert (code, text) == (3, "")
-    assert err.startswith("nothing fits:\nCUDA0: needs")
+    assert err.startswith("nothing fits:\neven the smallest plan (context 4,096, K/V q8_0/q8_0, -ngl ")
+    assert "CPU needs" in err
     code, text, _ = run("advise", *arguments)
     assert (code, text.splitlines()[0]) == (3, "NOTHING FITS: sample:llama-3.3-70b")
 

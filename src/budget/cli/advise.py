@@ -6,9 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from budget.cli.options import Question, count, question
-from budget.cli.output import Output
+from budget.cli.output import EXIT, Output
 from budget.cli.parameters import Option
-from budget.errors import ExitCode
 
 if TYPE_CHECKING:
     from budget.planning.advise import Advice
@@ -68,9 +67,7 @@ def command(
             screen=lambda: render.advise_screen(advice, model=loaded.spec, servers=servers),
             rows=lambda: render.advise_rows(advice, model=loaded.spec),
         )  # fmt: skip
-    if advice.best is not None:
-        return int(ExitCode.OK)
-    return int(ExitCode.DOES_NOT_FIT if advice.asked.failures else ExitCode.UNKNOWN)
+    return int(EXIT[advice.verdict])
 
 
 def _explicit(asked: Question) -> frozenset[str]:
@@ -109,7 +106,5 @@ def _show_line(advice: Advice, out: Output, spec: str) -> None:
 
         out.write(command_text(advice.best, spec))
     elif not out.quiet:
-        from budget.render.words import shortfall_lines
-
-        texts = [*shortfall_lines(advice.asked), *advice.notes]
-        sys.stderr.write("\n".join(["nothing fits:", *texts]) + "\n")
+        heading = "not known:" if advice.verdict == "unknown" else "nothing fits:"
+        sys.stderr.write("\n".join([heading, *advice.notes]) + "\n")

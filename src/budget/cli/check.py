@@ -14,10 +14,12 @@ from budget.errors import BudgetError, ExitCode, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from budget.model.facts import Model
+    from budget.cli.options import Loaded
     from budget.planning.gate import Case, Result
     from budget.render.check import Checked
 
+_Key = tuple[str, str | None, tuple[tuple[str, str], ...]]
+"""What tells one model read from another: its name, `assume`, and `--override-kv`."""
 CheckForm = Literal["table", "plain", "json", "markdown", "csv", "github", "junit"]
 FILE = "GATE.toml"
 """The gate where none is named."""
@@ -35,9 +37,7 @@ def command(
     out: Output,
     gates: Annotated[
         list[str] | None,
-        Argument(
-            metavar="GATE.toml...", show_default=False, help=f"Gate files; {FILE} where none is given."
-        ),
+        Argument(metavar="GATE.toml...", show_default=False, help=f"Gate files; {FILE} where none is given."),
     ] = None,
     init: Annotated[bool, Option("--init", help="Write a commented example, and check nothing.")] = False,
     junit: Annotated[
@@ -66,7 +66,7 @@ def command(
     from budget.planning.gate import exit_code
     from budget.render.check import all_results
 
-    models: dict[tuple[str, str | None], Model] = {}
+    models: dict[_Key, Loaded] = {}
     checked = [_check(path, models, out, no_cache=no_cache) for path in gates or [FILE]]
     _write_files(checked, junit=junit, summary=summary or _job_summary(out))
     _show(checked, out)
@@ -82,7 +82,7 @@ def _job_summary(out: Output) -> str | None:
     return os.environ.get("GITHUB_STEP_SUMMARY") if _in_github(out) else None
 
 
-def _check(path: str, models: dict[tuple[str, str | None], Model], out: Output, *, no_cache: bool) -> Checked:
+def _check(path: str, models: dict[_Key, Loaded], out: Output, *, no_cache: bool) -> Checked:
     """Every case of one file; what is wrong with the file itself is an annotation too."""
     from pathlib import Path
 
@@ -123,9 +123,7 @@ def _toml(text: str) -> dict[str, Any]:
         raise UsageError(f"not TOML: {e}", hint="budget check --init writes an example") from e
 
 
-def _result(
-    case: Case, folder: Path, models: dict[tuple[str, str | None], Model], *, no_cache: bool
-) -> Result:
+def _result(case: Case, folder: Path, models: dict[_Key, Loaded], *, no_cache: bool) -> Result:
     """One case planned and judged; what cannot be planned is a result too."""
     from budget.planning.fit import max_context, plan
     from budget.planning.gate import Result, judge
@@ -133,10 +131,11 @@ def _result(
     try:
         asked = _question(case, folder, no_cache=no_cache)
         spec = _beside(case.model, folder)
-        key = (spec, case.options.get("assume"))
+        key = (spec, case.options.get("assume"), asked.settings.override_kv)
         if key not in models:
-            models[key] = asked.load(spec).model
-        request = asked.request(models[key])
+            models[key] = asked.load(spec)
+        asked.know(models[key])
+        request = asked.request(models[key].model)
         return judge(case, plan(request), lambda: max_context(request))
     except BudgetError as e:
         return Result(case=case, error=e)

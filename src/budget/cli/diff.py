@@ -40,6 +40,7 @@ def command(
     from budget.planning.compare import compare
 
     first, second = _specs(asked, a, b)
+    _refuse_settings(asked, first, second)
     found = compare(_side(asked, first, a, "a"), _side(asked, second, b, "b"))
     from budget.render.diff import diff_object, diff_screen
 
@@ -68,6 +69,24 @@ def _specs(asked: Question, a: str | None, b: str | None) -> tuple[str | None, s
     if given:
         return given[0], given[0]
     return None, None
+
+
+def _refuse_settings(asked: Question, *specs: str | None) -> None:
+    """Two kept answers are what they are: settings beside them would be ignored.
+
+    Raises:
+        UsageError: names the first one.
+    """
+    if not all(spec is not None and spec.endswith(".json") for spec in specs):
+        return
+    own = [*(asked.values.get("settings_args") or ()), *asked.line]
+    names = ("machine", "gpu", "ram", "no_gpu", "budget", "overhead", "reserve")
+    own += [f"--{name.replace('_', '-')}" for name in names if asked.values.get(name)]
+    if own:
+        raise UsageError(
+            f"{own[0]} changes nothing: both sides are answers that were kept",
+            hint="settings go with a model: budget diff MODEL --a '-c 8k' --b '-c 32k'",
+        )
 
 
 def _side(asked: Question, spec: str | None, flags: str | None, letter: str) -> Side:

@@ -28,7 +28,12 @@ def command(
         return _profile(asked, out, loaded.model)
     from budget.render.inspect import inspect_object, inspect_screen
 
-    data = inspect_object(loaded.model, path=loaded.source.location, file_bytes=loaded.source.file_bytes)
+    data = inspect_object(
+        loaded.model,
+        path=loaded.source.location,
+        file_bytes=loaded.source.file_bytes,
+        described=asked.described,
+    )
     out.show(data=lambda: data, screen=lambda: inspect_screen(data), rows=lambda: data["layers"])
     return int(ExitCode.OK)
 

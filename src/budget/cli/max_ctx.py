@@ -11,11 +11,13 @@ from budget.cli.parameters import Option
 from budget.errors import ExitCode
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from budget.model.facts import Model
     from budget.planning.fit import Request
 
 
-@question(models="one")
+@question(models="one", window=True)
 def command(
     asked: Question,
     out: Output,
@@ -52,7 +54,7 @@ def command(
     ] = None,
 ) -> int:
     """The largest total context (-c) that fits, as one integer. Exit 3 and no output if not even one step fits."""
-    from budget.planning.fit import N_CTX_UNKNOWN, max_context, plan, with_context
+    from budget.planning.fit import N_CTX_MOST, max_context, plan, with_context
     from budget.runtime.settings import resolve
 
     loaded = asked.load(asked.specs()[0])
@@ -60,20 +62,26 @@ def command(
     if utilization or align or floor:
         n_ctx = _chosen(request, utilization, align, floor)
     else:
-        n_ctx = max_context(request, limit=N_CTX_UNKNOWN if beyond_trained else None)
+        n_ctx = max_context(request, limit=N_CTX_MOST if beyond_trained else None)
     if n_ctx is None:
         smallest = plan(with_context(request, count("--floor", floor) or 1))
         if not out.quiet:
             from budget.render.words import shortfall_lines
 
-            sys.stderr.write("\n".join(["no context fits:", *shortfall_lines(smallest)]) + "\n")
+            why = shortfall_lines(smallest) or [_too_little(request, utilization, align)]
+            sys.stderr.write("\n".join(["no context fits:", *why]) + "\n")
         return int(ExitCode.DOES_NOT_FIT)
     if explain and not out.quiet:
         sys.stderr.write(_explanation(request, n_ctx) + "\n")
     params = resolve(with_context(request, n_ctx).settings, loaded.model)
+    least = _least_useful(asked, request)
+    code = ExitCode.OK if n_ctx >= least else ExitCode.DOES_NOT_FIT
+    if code is not ExitCode.OK and not out.quiet:
+        sys.stderr.write(f"{n_ctx:,} tokens fit, below the smallest useful context of {least:,}\n")
     if out.form in ("table", "plain"):
-        out.write(str(params.n_ctx_seq if per_slot else n_ctx))
-        return int(ExitCode.OK)
+        if code is ExitCode.OK:
+            out.write(str(params.n_ctx_seq if per_slot else n_ctx))
+        return int(code)
     from budget.render.max_ctx import max_ctx_object, max_ctx_rows, max_ctx_screen
 
     data = max_ctx_object(request, n_ctx, params, capacity=_capacity(asked, loaded.model))
@@ -82,21 +90,53 @@ def command(
         screen=lambda: max_ctx_screen(data, per_slot=per_slot),
         rows=lambda: max_ctx_rows(data),
     )
-    return int(ExitCode.OK)
+    return int(code)
+
+
+def _least_useful(asked: Question, request: Request) -> int:
+    """`--min-hot-context`, at most what the model was trained with; 0 where none is asked for."""
+    from budget.planning.fit import context_limit
+
+    least = asked.config.policy.min_hot_context if asked.config is not None else 0
+    return min(least, context_limit(request)) if least else 0
 
 
 def _chosen(request: Request, share: str | None, align: str | None, floor: str | None) -> int | None:
     """A context that uses memory well; None where not even the floor fits."""
     from budget.planning.ceiling import auto_context
-    from budget.planning.ceiling import utilization as parse_share
 
     answer = auto_context(
         request,
-        share=parse_share(share or "1"),
+        share=_share(share or "1"),
         align=count("--align", align or "256") or 0,
         floor=count("--floor", floor or "0") or 0,
     )
     return answer.n_ctx if answer.fits else None
+
+
+def _too_little(request: Request, share: str | None, align: str | None) -> str:
+    """Why no context is left although the smallest fits: of what fits, not one multiple; or too small a share."""
+    from budget.planning.ceiling import share_of
+    from budget.planning.fit import context_limit, max_context
+    from budget.record import replace
+    from budget.units import format_count
+
+    inside = max_context(replace(request, budget=share_of(request.budget, _share(share or "1"))))
+    if inside is not None and align is not None:
+        largest = min(inside, request.settings.n_ctx or inside, context_limit(request))
+        return f"at most {format_count(largest)} tokens fit, which is no multiple of {align} (--align)"
+    return f"not even one step fits into {share} of the budget (--utilization)"
+
+
+def _share(text: str) -> Fraction:
+    """`--utilization` as a share."""
+    from budget.errors import UsageError
+    from budget.planning.ceiling import utilization
+
+    try:
+        return utilization(text)
+    except UsageError as e:
+        raise UsageError(f"--utilization {e.message}", hint=e.hint) from e
 
 
 def _capacity(asked: Question, model: Model) -> dict[str, Any]:
@@ -112,10 +152,12 @@ def _capacity(asked: Question, model: Model) -> dict[str, Any]:
 
 def _explanation(request: Request, n_ctx: int) -> str:
     """What keeps the context from being longer, in one line."""
-    from budget.planning.fit import context_step, plan, with_context
+    from budget.planning.fit import N_CTX_MOST, context_step, plan, with_context
     from budget.units import format_count, format_size
 
     step = context_step(request)
+    if n_ctx + step > N_CTX_MOST:
+        return f"{format_count(n_ctx)} tokens are the most that -c takes; memory would allow more"
     more = plan(with_context(request, n_ctx + step))
     if more.fits:
         trained = format_count(request.model.n_ctx_train)

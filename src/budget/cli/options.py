@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from budget.cli.output import output_of, output_parameters
 from budget.cli.parameters import Argument, Option, Parameter, own_parameters, shared
-from budget.errors import UsageError
+from budget.errors import BudgetError, UsageError
 from budget.record import record
 from budget.units import parse_count, parse_size
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from budget.machine.device import Machine
     from budget.memory.extra import Companion
     from budget.model.facts import Model
+    from budget.planning.budget import Budget
     from budget.planning.config import Config
     from budget.planning.described import Described
     from budget.planning.fit import Request
@@ -55,15 +56,40 @@ class Question:
         single = self.values.get("model")
         given += [single] if single else []
         from_line = self._command_line.model if self.line else None
-        if from_line is not None and not given:
+        if given:
+            self._refuse_second(given[0])
+        elif from_line is not None:
             given = [from_line]
-        if not given and self.described is not None:
+        describing = self._describing()
+        if given and describing:
+            raise UsageError(
+                f"two models: {given[0]}, and the one that {' '.join(describing)} describe",
+                hint="leave one of them away",
+            )
+        if self.described is not None:
             return [DESCRIBED]
         if not given:
             raise UsageError(
                 "no model given", hint="pass a .gguf file, a URL, hf://user/repo, or try sample:llama-3.1-8b"
             )
         return given
+
+    def _refuse_second(self, given: str) -> None:
+        """A model before `--` is the question; another in the line itself would be ignored."""
+        if not self.line:
+            return
+        from budget.runtime.command_line import parse_command_line
+
+        named = parse_command_line(self.line, {}).model
+        if named is not None and named != given:
+            raise UsageError(
+                f"two models: {given} stands before `--`, and the llama.cpp line after it names {named}",
+                hint="leave one of them away",
+            )
+
+    def _describing(self) -> list[str]:
+        """The options given that describe a model by numbers."""
+        return [p.declared.spellings[0] for p in _DESCRIBED if self.values.get(p.name) is not None]  # type: ignore[union-attr]
 
     @functools.cached_property
     def _command_line(self) -> Any:
@@ -81,6 +107,8 @@ class Question:
             return None
         from budget.planning.described import describe_model
 
+        if "n_ctx_train" in given:
+            given["n_ctx_train"] = count("--ctx-train", given["n_ctx_train"])
         return describe_model(**given)
 
     @functools.cached_property
@@ -179,29 +207,57 @@ class Question:
         from budget.source import open_model
 
         header, source = open_model(spec, use_cache=self.use_cache, quiet=bool(self.values.get("quiet")))
-        return Loaded(spec=spec, model=read_model(header, assume=self.values.get("assume")), source=source)
+        if self.settings.override_kv:
+            from budget.runtime.overrides import with_overrides
 
-    def _companions(self) -> tuple[Companion, ...]:
+            header = with_overrides(header, self.settings.override_kv)
+        loaded = Loaded(spec=spec, model=read_model(header, assume=self.values.get("assume")), source=source)
+        self.know(loaded)
+        return loaded
+
+    def know(self, loaded: Loaded) -> None:
+        """Plan `loaded` with what its source says lies beside it."""
+        self._beside[id(loaded.model)] = loaded.source.projector
+
+    @functools.cached_property
+    def _beside(self) -> dict[int, str | None]:
+        """Models that were read, by identity, and the projector in the repository of each."""
+        return {}
+
+    def _settings_of(self, model: Model) -> Settings:
+        """The settings, with the projector that `-hf` loads of itself (`--mmproj-auto`, which is on)."""
+        settings, projector = self.settings, self._beside.get(id(model))
+        if projector is None or settings.mmproj is not None or not settings.mmproj_auto:
+            return settings
+        from dataclasses import replace
+
+        return replace(settings, mmproj=projector)
+
+    def _companions(self, settings: Settings) -> tuple[Companion, ...]:
         """The projector, adapters and draft model that the settings name, with their headers."""
-        settings = self.settings
         if not (settings.mmproj or settings.lora or settings.control_vector or settings.model_draft):
             return ()
-        from budget.memory.extras import read_companions
+        from budget.memory.extras import companion_paths, read_companions
 
-        return read_companions(settings, self._open_header)
+        flags = {"mmproj": "--mmproj", "lora": "--lora", "draft": "-md"}
+        flag_of = {path: flags[role] for role, path in companion_paths(settings)}
+        return read_companions(settings, lambda path: self._open_header(path, flag_of[path]))
 
-    def _open_header(self, spec: str) -> Header:
+    def _open_header(self, spec: str, flag: str) -> Header:
         """The header of a file that the settings name: a projector, an adapter, a draft model."""
         from budget.source import open_model
 
-        return open_model(spec, use_cache=self.use_cache)[0]
+        try:
+            return open_model(spec, use_cache=self.use_cache)[0]
+        except BudgetError as e:
+            hint = "check the path" if e.hint and "sample:" in e.hint else e.hint
+            raise type(e)(f"{flag} {e.message}", hint=hint) from e
 
     def request(
         self, model: Model, *, probe: bool = True, count_residents: bool = True, with_policy: bool = True
     ) -> Request:
         """The question in the planner's words; without `probe`, on no machine yet."""
         from budget.machine.device import Host, Machine
-        from budget.planning.budget import resolve_budget
         from budget.planning.fit import Request
 
         machine = self.machine if probe else Machine(host=Host())
@@ -215,15 +271,16 @@ class Question:
             text = config.value("budget")
             overhead = None if config.value("overhead") == "auto" else config.value("overhead")
             reserve = config.value("reserve") if isinstance(config.value("reserve"), int) else 0
+        settings = self._settings_of(model)
         request = Request(
             model=model,
-            settings=self.settings,
+            settings=settings,
             machine=machine,
-            budget=resolve_budget(text, machine),
+            budget=self._resolved(text, machine),
             overhead_bytes=overhead,
             reserve_bytes=reserve,
             accounting=self.values.get("accounting") or "real",
-            companions=self._companions(),
+            companions=self._companions(settings),
             described=self.described,
         )
         if config is None and not (self.values.get("resident") or self.values.get("ledger")):
@@ -237,6 +294,19 @@ class Question:
             if count_residents
             else request
         )
+
+    def _resolved(self, text: str, machine: Machine) -> Budget:
+        """The budget that `text` means; a mistake names the variable or the file that `text` comes from."""
+        from budget.planning.budget import resolve_budget
+
+        try:
+            return resolve_budget(text, machine)
+        except BudgetError as e:
+            setting = self.config.settings["budget"] if self.config is not None else None
+            if setting is None or setting.origin not in ("environment", "file"):
+                raise
+            where = setting.where if setting.origin == "environment" else f"{setting.where}: budget"
+            raise type(e)(e.message.replace("--budget", where, 1), hint=e.hint) from e
 
 
 def overhead_of(values: dict[str, Any]) -> int | None:
@@ -304,10 +374,6 @@ _POLICY: tuple[Parameter, ...] = (
      help="Most that models may hold on a device; auto is 80 % of what is free.")),
     shared("headroom", str, Option(None, "--headroom", metavar="SHARE", show_default=False,
      help="Share of what is left that stays unused, such as 0.1.")),
-    shared("host_cold", str, Option(None, "--host-cold", metavar="SIZE", show_default=False,
-     help="RAM for K/V moved out of the cache.")),
-    shared("min_hot_context", str, Option(None, "--min-hot-context", metavar="N", show_default=False,
-     help="Smallest useful context, tokens.")),
     shared("resident", list[str], Option(None, "--resident", metavar="NAME=CLAIM", show_default=False,
      help="What is loaded already, such as chat=ram:2GiB,CUDA0:10GiB; repeat for more.")),
     shared("ledger", str, Option(None, "--ledger", metavar="FILE", show_default=False,
@@ -315,6 +381,13 @@ _POLICY: tuple[Parameter, ...] = (
     shared("replace", list[str], Option(None, "--replace", metavar="NAME", show_default=False,
      help="A loaded model that this one replaces: its memory comes back first.")),
 )  # fmt: skip
+_WINDOW: tuple[Parameter, ...] = (
+    shared("host_cold", str, Option(None, "--host-cold", metavar="SIZE", show_default=False,
+     help="RAM for K/V moved out of the cache; --json says how many tokens it holds.")),
+    shared("min_hot_context", str, Option(None, "--min-hot-context", metavar="N", show_default=False,
+     help="Smallest useful context, tokens; exit 3 where less fits.")),
+)  # fmt: skip
+"""Policy of the window that can be served, which `max-ctx` answers."""
 _DESCRIBED: tuple[Parameter, ...] = (
     shared("params", str, Option(None, "--params", metavar="N", show_default=False,
      help="No file yet: this many weights, such as 8.2B.")),
@@ -333,7 +406,7 @@ _DESCRIBED: tuple[Parameter, ...] = (
      help="K/V of one token, in place of heads and layers.")),
     shared("fixed_bytes_text", str, Option(None, "--fixed-bytes", metavar="SIZE", show_default=False,
      help="What it takes whatever the context.")),
-    shared("n_ctx_train", int, Option(None, "--ctx-train", metavar="N", show_default=False, help="Trained context.")),
+    shared("n_ctx_train", str, Option(None, "--ctx-train", metavar="N", show_default=False, help="Trained context.")),
     shared("n_swa", int, Option(None, "--window", metavar="N", show_default=False, help="Sliding window, tokens.")),
     shared("n_layer_swa", int, Option(None, "--window-layers", metavar="N", show_default=False,
      help="Layers that have the window.")),
@@ -350,7 +423,7 @@ _NO_CACHE = shared("no_cache", bool, Option(False, "--no-cache", help="Read head
 
 def question(
     *, models: Literal["many", "one", "none"] = "many", settings: bool = True, machine: bool = True,
-    budget: bool = True, output: tuple[Parameter, ...] = OUTPUT,
+    budget: bool = True, window: bool = False, output: tuple[Parameter, ...] = OUTPUT,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # fmt: skip
     """Give a command the shared options; it receives a `Question` and an `Output` before its own."""
 
@@ -360,7 +433,7 @@ def question(
         if machine:
             rest += _MACHINE
         if budget:
-            rest += (*_BUDGET, *_POLICY)
+            rest += (*_BUDGET, *_POLICY, *(_WINDOW if window else ()))
         if budget and models != "none":
             rest += _DESCRIBED
         llama = _settings_parameters() if settings else []

@@ -23,6 +23,13 @@ def command(
     from budget.render import place as render
 
     loaded = asked.load(asked.specs()[0])
+    if asked.described is not None:
+        from budget.errors import UnknownAnswerError
+
+        raise UnknownAnswerError(
+            "the tensors of a model described by numbers are not known, so none can be placed",
+            hint="budget fit says what each device holds; place needs a GGUF file",
+        )
     answer = plan(asked.request(loaded.model), want_live=compute)
     out.show(
         data=lambda: render.place_object(answer, path=loaded.source.location),

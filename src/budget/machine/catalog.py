@@ -172,6 +172,17 @@ def resolve(text: str, *, kinds: Sequence[str] = DEVICE_KINDS) -> Entry:
     raise MachineError(f"the catalogue has no {text!r}", hint=_near(text, kinds))
 
 
+def _of_provider(text: str, kinds: Sequence[str], n: int = 5) -> tuple[str, ...]:
+    """Machines of the provider that `aws:foo` names, those with a similar name first."""
+    head, colon, tail = text.partition(":")
+    provider = head.strip().lower()
+    if not colon or provider not in PROVIDERS:
+        return ()
+    own = [entry.id for entry in entries() if entry.provider == provider and entry.kind in kinds]
+    near = [ref for ref in near_names(tail, kinds=kinds, n=50) if ref in own]
+    return tuple(dict.fromkeys([*near, *own]))[:n]
+
+
 def near_names(text: str, *, kinds: Sequence[str], n: int = 5) -> tuple[str, ...]:
     """Ids of the entries closest to `text`: its variants, names that hold it or begin it, similar names."""
     variants = _lookup(text.rpartition(":")[0] or text, kinds)
@@ -192,9 +203,11 @@ def near_names(text: str, *, kinds: Sequence[str], n: int = 5) -> tuple[str, ...
 
 
 def _near(text: str, kinds: Sequence[str]) -> str:
-    near = near_names(text, kinds=kinds)
+    near = _of_provider(text, kinds) or near_names(text, kinds=kinds)
     if near:
         return f"near: {', '.join(near)}; `budget hardware` lists all"
+    if "gpu" not in kinds:
+        return "`budget hardware` lists all; one that is not in it goes by its parts, such as --gpu 24GiB --ram 64GiB"
     return "`budget hardware` lists all; a card that is not in it goes by its size, such as --gpu 24GiB"
 
 

@@ -86,8 +86,24 @@ def parse_gpu(spec: str) -> tuple[Device, ...]:
     try:
         device = resolve_device(rest)
     except BudgetError as error:
-        raise UsageError(f"--gpu {spec!r}: {error.message}", hint=error.hint) from error
+        raise UsageError(f"--gpu {spec!r}: {error.message}", hint=_as_machine(rest) or error.hint) from error
     return number_devices([device] * count)
+
+
+def brings_host(specs: Sequence[str]) -> bool:
+    """Whether one of these `--gpu` is a chip that is a whole machine, its RAM included."""
+    from budget.machine.hardware import host_of
+
+    shared = [d for spec in specs for d in parse_gpu(spec) if d.unified]
+    return any(host_of(device) is not None for device in shared)
+
+
+def _as_machine(text: str) -> str | None:
+    """How a name that is a machine of the catalogue is meant; None where it is none."""
+    from budget.machine.catalog import MACHINE_KINDS, find
+
+    found = find(text, kinds=MACHINE_KINDS)
+    return f"{found[0].name} is a whole machine: --machine {text}" if found else None
 
 
 def split_count(spec: str) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from budget.errors import MachineError
 from budget.machine.device import Machine
 from budget.machine.file import load_machine
 
@@ -16,9 +17,18 @@ def open_machine(text: str) -> Machine:
     """
     if _is_path(text):
         return load_machine(text)
+    from budget.machine.catalog import find
     from budget.machine.hardware import resolve_machine
 
-    return resolve_machine(text)
+    try:
+        return resolve_machine(text)
+    except MachineError as e:
+        if "can be several" in e.message or not find(text):
+            raise
+        raise MachineError(
+            f"--machine {text}: a card, which is no machine by itself",
+            hint=f"plan for it with --gpu {text} --ram SIZE",
+        ) from e
 
 
 def _is_path(text: str) -> bool:

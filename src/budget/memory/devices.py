@@ -11,7 +11,9 @@ from budget.errors import MachineError, UnknownAnswerError, UsageError
 from budget.machine.device import Device, Machine
 from budget.model.facts import Model
 from budget.record import replace
+from budget.runtime.device_checks import numbered, refuse_repeated
 from budget.runtime.settings import Settings
+from budget.units import counted
 
 MAX_DEVICES = 16
 """llama.h, `llama_max_devices`."""
@@ -59,13 +61,13 @@ def _main_device(main_gpu: int, devices: tuple[Device, ...], *, listed: bool) ->
     """
     if main_gpu < len(devices):
         return devices[main_gpu]
-    numbered = [d for d in devices if d.name.partition("[")[0].endswith(str(main_gpu)) and not listed]
-    if len(numbered) != 1:
+    named = [d for d in devices if d.name.partition("[")[0].endswith(str(main_gpu)) and not listed]
+    if len(named) != 1:
         raise UsageError(
-            f"-mg {main_gpu}: there are {len(devices)} devices, numbered 0 to {len(devices) - 1}",
+            f"-mg {main_gpu}: {numbered(len(devices))}",
             hint="give a number in that range, or leave -sm none away",
         )
-    return numbered[0]
+    return named[0]
 
 
 def _named(names: tuple[str, ...], machine: Machine) -> tuple[Device, ...]:
@@ -75,6 +77,7 @@ def _named(names: tuple[str, ...], machine: Machine) -> tuple[Device, ...]:
         if name.lower() not in by_name:
             there = ", ".join(d.name for d in machine.devices) or "none"
             raise MachineError(f"-dev {name}: no such device", hint=f"devices here: {there}")
+    refuse_repeated("-dev", names)
     return tuple(by_name[name.lower()] for name in names)
 
 
@@ -181,7 +184,7 @@ def _splits(
     given = settings.tensor_split
     if len(given) > len(devices) and any(given[len(devices) :]):
         raise UsageError(
-            f"-ts has {len(given)} shares for {len(devices)} devices",
+            f"-ts has {counted(len(given), 'share')} for {counted(len(devices), 'device')}",
             hint="give one share per device at most",
         )
     if any(share < 0 or not math.isfinite(share) for share in given):

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from budget.planning.fit import Plan, Request
+from budget.planning.fit import Plan, Request, Verdict
 from budget.planning.offload import gpu_weight_bytes
 from budget.planning.speed import Speed, bandwidths, speed
+from budget.planning.summary import weights_alone, what_to_give
 from budget.planning.variants import Variants, pinned_down
 from budget.units import format_count, format_size
 
@@ -52,6 +53,13 @@ class Advice:
     """What stands for speed: the roofline, or weight bytes on GPUs where a bandwidth is not known."""
     notes: tuple[str, ...] = ()
 
+    @property
+    def verdict(self) -> Verdict:
+        """`fits` where something was found; `unknown` where a number that decides is not known."""
+        if self.best is not None:
+            return "fits"
+        return "unknown" if self.asked.reasons else "does_not_fit"
+
 
 def advise(
     request: Request,
@@ -78,7 +86,11 @@ def advise(
     variants = Variants(request, explicit, ctx_min)
     asked = variants.whole
     if asked.reasons:
-        return Advice(asked=asked, best=None, alternatives=(), ranked_by="weights", notes=asked.reasons)
+        notes = (*asked.reasons, *what_to_give(asked))
+        return Advice(asked=asked, best=None, alternatives=(), ranked_by="weights", notes=notes)
+    if ctx_min is not None and ctx_min > variants.limit:
+        notes = (_beyond(variants, ctx_min),)
+        return Advice(asked=asked, best=None, alternatives=(), ranked_by="weights", notes=notes)
     plans = list(variants.plans())
     if prefer == "slots":
         plans += variants.slots()
@@ -96,8 +108,33 @@ def advise(
         best=best,
         alternatives=ranking.frontier(best) if best is not None else (),
         ranked_by="speed" if not unknown else "weights",
-        notes=_notes(unknown) if choices else (),
+        notes=_notes(unknown) if choices else _closest(variants),
     )
+
+
+def _beyond(variants: Variants, ctx_min: int) -> str:
+    """Why no settings can have the least context that was asked for."""
+    wanted, limit = format_count(ctx_min), format_count(variants.limit)
+    if not variants.free_context:
+        return f"--ctx-min {wanted} is more than the context of {limit} that -c gives"
+    return f"--ctx-min {wanted} is more than the {limit} tokens that the model was trained with"
+
+
+def _closest(variants: Variants) -> tuple[str, ...]:
+    """The smallest plan there is, and by how much even that falls short."""
+    smallest = variants.smallest()
+    params, settings = smallest.layout.params, smallest.request.settings
+    n_gpu_layers = f", -ngl {settings.n_gpu_layers}" if settings.n_gpu_layers >= 0 else ""
+    short = "; ".join(
+        f"{f.device} needs {format_size(f.required_bytes)}, may use {format_size(f.available_bytes)}, "
+        f"short by {format_size(f.short_bytes)}"
+        for f in smallest.failures
+    )
+    what = (
+        f"context {format_count(params.n_ctx)}, K/V {params.type_k.name}/{params.type_v.name}{n_gpu_layers}"
+    )
+    weights = weights_alone(smallest)
+    return (f"even the smallest plan ({what}) does not fit: {short}", *([weights] if weights else []))
 
 
 def pin(request: Request, explicit: frozenset[str], answer: Plan) -> Plan:

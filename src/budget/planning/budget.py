@@ -9,7 +9,7 @@ from typing import Literal
 from budget.errors import MachineError, UsageError
 from budget.machine.device import Machine
 from budget.record import field, record
-from budget.units import MAX_BYTES, parse_size
+from budget.units import MAX_BYTES, counted, parse_size
 
 HOST = "CPU"
 """The host's RAM as a device name; `ram` in a budget means it."""
@@ -131,7 +131,8 @@ def _entries(text: str, machine: Machine) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for part in text.split(","):
         key, sep, value = part.partition("=")
-        key, value = key.strip().lower(), value.strip()
+        written, value = key.strip(), value.strip()
+        key = written.lower()
         if not sep or not value:
             raise UsageError(
                 f"--budget {text!r}: {part!r} is no DEVICE=SIZE", hint="such as vram=24GiB or CUDA0=10GiB"
@@ -143,7 +144,7 @@ def _entries(text: str, machine: Machine) -> dict[str, Entry]:
         elif key in names:
             targets = {names[key]: value}
         else:
-            raise _no_device(text, key, machine)
+            raise _no_device(f"--budget {text!r}", written, machine)
         for name, target in targets.items():
             if name in entries:
                 raise UsageError(f"--budget {text!r}: {name} is capped twice")
@@ -166,7 +167,7 @@ def _mapped(value: Mapping[str, object], machine: Machine) -> dict[str, Entry]:
         elif name in names:
             entries[names[name]] = cap  # type: ignore[assignment]
         else:
-            raise _no_device(text, str(key), machine)
+            raise _no_device(f"budget {text!r}", str(key), machine)
     return entries
 
 
@@ -191,15 +192,13 @@ def _mapped_vram(cap: object, gpus: list[str], text: str) -> dict[str, Entry]:
     return {gpus[i]: entry for i, entry in numbered.items()}
 
 
-def _no_device(text: str, key: str, machine: Machine) -> MachineError:
+def _no_device(where: str, key: str, machine: Machine) -> MachineError:
     from difflib import get_close_matches
 
     there = ["ram", "vram", *(d.name for d in machine.devices)]
     near = get_close_matches(key.lower(), [name.lower() for name in there], n=1)
     meant = f"did you mean {next(n for n in there if n.lower() == near[0])}? " if near else ""
-    return MachineError(
-        f"budget {text!r}: no device {key!r}", hint=f"{meant}Devices here: {', '.join(there)}"
-    )
+    return MachineError(f"{where}: no device {key!r}", hint=f"{meant}Devices here: {', '.join(there)}")
 
 
 def _vram(value: str, gpus: list[str], text: str) -> dict[str, str]:
@@ -211,7 +210,7 @@ def _vram(value: str, gpus: list[str], text: str) -> dict[str, str]:
         return dict.fromkeys(gpus, value)
     if len(shares) > len(gpus):
         raise MachineError(
-            f"--budget {text!r}: {len(shares)} GPU sizes for {len(gpus)} GPUs",
+            f"--budget {text!r}: {counted(len(shares), 'GPU size')} for {counted(len(gpus), 'GPU')}",
             hint="give one size for all, or one per GPU in order",
         )
     return dict(zip(gpus, shares, strict=False))

@@ -9,7 +9,7 @@ from typing import Literal
 from budget.errors import UsageError
 from budget.planning.curve import Curve
 from budget.planning.fit import (
-    N_CTX_UNKNOWN,
+    N_CTX_MOST,
     Plan,
     Request,
     Verdict,
@@ -95,7 +95,7 @@ def resolve_capacity(
     memory = None if kv is None else kv.largest(max(usable_bytes - base, 0), limit=None)
     if kv is not None and (base > usable_bytes or (memory is None and kv.bounded())):
         memory = 0
-    unbounded = N_CTX_UNKNOWN if kv is not None and memory is None else None
+    unbounded = N_CTX_MOST if kv is not None and memory is None else None
     effective = _effective(memory, n_ctx_model, n_ctx_requested, unbounded)
     if kv is None and base > usable_bytes:
         effective = 0

@@ -127,9 +127,9 @@ def utilization(text: str | float | Fraction) -> Fraction:
     try:
         share = Fraction(shown.removesuffix("%")) / (100 if shown.endswith("%") else 1)
     except (ValueError, ZeroDivisionError) as e:
-        raise UsageError(f"--utilization {text}: not a number", hint="such as 0.85 or 85%") from e
+        raise UsageError(f"{text}: not a share", hint="such as 0.85 or 85%") from e
     if not 0 < share <= 1:
-        raise UsageError(f"--utilization {text}: must be above 0 and at most 1")
+        raise UsageError(f"{text}: must be above 0 and at most 1", hint="such as 0.85 or 85%")
     return share
 
 

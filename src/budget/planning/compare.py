@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from budget.units import format_size
+
 PARTS = ("weights", "context", "compute", "output", "extras", "overhead", "reserve", "required")
 """Parts of a device in the objects of `budget fit --json`, the sum last."""
 
@@ -66,6 +68,7 @@ def compare(a: Side, b: Side) -> Comparison:
         *_facts(a.answer["model"], b.answer["model"], hidden=("path",)),
         *_facts(a.answer["settings"], b.answer["settings"]),
         *_facts(_budget(a.answer), _budget(b.answer)),
+        *_facts(_machine(a.answer), _machine(b.answer)),
     ]
     parts = [
         part
@@ -85,6 +88,13 @@ def _facts(a: Mapping[str, Any], b: Mapping[str, Any], *, hidden: Sequence[str] 
 
 def _budget(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"budget": answer["budget"].get("text")}
+
+
+def _machine(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The devices and what each may hold, as one fact."""
+    devices = [(d["name"], d.get("available_bytes")) for d in answer["devices"]]
+    shown = (name if size is None else f"{name} {format_size(size)}" for name, size in devices)
+    return {"devices": ", ".join(shown)}
 
 
 def _names(a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -87,6 +87,13 @@ def _fraction(text: str) -> float:
     return value
 
 
+def _multiple(text: str) -> int:
+    n = parse_count(text)
+    if n < 1:
+        raise UsageError(f"{text}: must be at least 1", hint="such as 256")
+    return n
+
+
 KEYS = (
     Key(
         name="budget", parse=str, default="auto", help="what may be used: auto, unlimited, a size, or a list"
@@ -98,7 +105,7 @@ KEYS = (
     Key(name="host_cold", parse=_size_or_auto, default=0, help="RAM for K/V moved out of the cache"),
     Key(name="min_hot_context", parse=parse_count, default=0, help="smallest useful context, tokens"),
     Key(name="utilization", parse=utilization, default=utilization("1"), help="share of the budget to fill"),
-    Key(name="align", parse=parse_count, default=256, help="a chosen context is a multiple of this, tokens"),
+    Key(name="align", parse=_multiple, default=256, help="a chosen context is a multiple of this, tokens"),
     Key(name="floor", parse=parse_count, default=4096, help="smallest context to choose, tokens"),
     Key(name="ledger", parse=str, default=None, help="file of models that were admitted"),
 )
@@ -158,9 +165,20 @@ def _parse(key: Key, raw: object, where: str) -> Any:
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
         raise UsageError(f"{where} is {raw!r}, which is no value for {key.name} ({key.help})")
     try:
-        return key.parse(str(raw))
+        return key.parse(_text(key, raw))
     except UsageError as e:
         raise UsageError(f"{where}: {e.message}", hint=e.hint) from e
+
+
+def _text(key: Key, raw: str | int | float) -> str:
+    """`raw` as it would be typed; a number is no name, and a fraction of a byte or token means nothing."""
+    if key.parse is str and key.name != "budget" and not isinstance(raw, str):
+        raise UsageError(f"{raw!r} is no text", hint=f'put it in quotes: {key.name} = "..."')
+    if isinstance(raw, float) and key.name not in ("headroom", "utilization"):
+        raise UsageError(
+            f"{raw!r} is no whole number", hint='write whole bytes, or a size in quotes: "1.5GiB"'
+        )
+    return str(raw)
 
 
 def config_object(config: Config) -> dict[str, Any]:

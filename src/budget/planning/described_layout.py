@@ -78,6 +78,8 @@ def lay_out_described(described: Described, model: Model, settings: Settings, ma
 
 def _notes(described: Described) -> tuple[str, ...]:
     notes = [f"weights: {described.weights_basis}"]
+    if not described.fixed_bytes:
+        notes.append("compute buffers are not known and not counted: give what they take with --fixed-bytes")
     if described.n_layer is None:
         notes.append("layers are not known: the split over devices is by share")
     return tuple(notes)

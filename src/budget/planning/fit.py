@@ -12,7 +12,7 @@ from budget.memory.placement import Placement
 from budget.model.facts import Model
 from budget.planning.budget import UNLIMITED, Budget, Cap
 from budget.planning.search import largest
-from budget.planning.usage import Shortfall, Usage, check
+from budget.planning.usage import Shortfall, Usage, add_usage, check
 from budget.record import field, record, replace
 from budget.runtime.settings import N_CTX_PADDING, Settings, resolve
 
@@ -25,8 +25,8 @@ __all__ = [
 ]  # fmt: skip
 
 Verdict = Literal["fits", "does_not_fit", "unknown"]
-N_CTX_UNKNOWN = 1 << 31
-"""Where no trained context is known (a described model), cells: llama.cpp counts them in 32 bits."""
+N_CTX_MOST = (1 << 31) - 1
+"""Most tokens that `-c` takes: llama.cpp reads it into an int32."""
 
 
 @record
@@ -230,7 +230,7 @@ def _judge(
     request: Request, layout: Layout, devices: tuple[DevicePlan, ...]
 ) -> tuple[tuple[Shortfall, ...], list[str]]:
     """Every device that falls short, and what is not known."""
-    required = {d.name: d.required_bytes for d in devices}
+    required = add_usage(*({d.name: d.required_bytes} for d in devices))
     failures = check(request.budget, required, request.used, reclaim=request.reclaim)
     shared = _pool(request, layout, devices)
     if shared is not None and shared.short_bytes > 0:
@@ -298,9 +298,12 @@ def context_step(request: Request) -> int:
 
 
 def context_limit(request: Request) -> int:
-    """Largest total context worth asking for, tokens: the trained context for every stream."""
+    """Largest total context worth asking for, tokens: the trained context for every stream.
+
+    Where no trained context is known (a described model), it is the most that llama.cpp reads.
+    """
     params = resolve(request.settings, request.model)
-    return (request.model.n_ctx_train or N_CTX_UNKNOWN) * params.n_stream
+    return min((request.model.n_ctx_train or N_CTX_MOST) * params.n_stream, N_CTX_MOST)
 
 
 def max_context(request: Request, *, limit: int | None = None) -> int | None:

@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any, Literal
 
 from budget.errors import BudgetError, ExitCode, MachineError, UsageError
+from budget.machine.describe import brings_host
 from budget.planning.budget import HOST, HOST_NAMES
 from budget.planning.fit import Plan
 from budget.planning.parts import Row, rows_of
@@ -227,7 +228,7 @@ def _machine(given: object, tables: Mapping[str, Any], where: str) -> MachineTex
     gpus = tuple(_texts(value.get("gpu", []), f"{place}: gpu"))
     ram = _text(value["ram"], f"{place}: ram") if "ram" in value else None
     file = _text(value["file"], f"{place}: file") if "file" in value else None
-    if ram is None and file is None:
+    if ram is None and file is None and not (gpus and brings_host(gpus)):
         raise UsageError(f"{place} says nothing of its RAM", hint='such as ram = "64GiB"')
     no_gpu = value.get("no_gpu", False)
     if not isinstance(no_gpu, bool):

@@ -10,6 +10,7 @@ from budget.machine.device import Machine
 from budget.model.read import read_model
 from budget.planning.budget import Budget
 from budget.planning.fit import Request, Verdict, max_context, plan, with_context
+from budget.runtime.overrides import with_overrides
 from budget.runtime.settings import Settings
 
 
@@ -45,7 +46,7 @@ def judge(
     Raises:
         BudgetError: the header describes no model, or llama.cpp refuses the settings for it.
     """
-    model = read_model(header)
+    model = read_model(with_overrides(header, settings.override_kv))
     request = Request(
         model=model, settings=settings, machine=machine, budget=budget, overhead_bytes=overhead_bytes,
         reserve_bytes=reserve_bytes,

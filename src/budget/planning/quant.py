@@ -21,6 +21,8 @@ _ALIASES = {"Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}
 """tools/quantize/quantize.cpp."""
 _ONE_TYPE = ("Q4_0", "Q4_1", "Q5_0", "Q5_1")
 """File types of one type, but for the output matrix in q6_K (llama-quant.cpp, `llama_tensor_get_type`)."""
+_USUAL = ("Q4_K_M", "Q4_0", "Q4_K_S", "Q5_K_M", "Q5_0", "Q3_K_M", "Q2_K", "Q6_K", "Q8_0")
+"""What people mean by the start of a name."""
 _PARAMS, _OUTPUT, _F32 = 8_030_261_248, 128256 * 4096, (2 * 32 + 1) * 4096
 """Llama-3.1-8B: weights, those of its output matrix, and those of its norms, which stay f32."""
 
@@ -72,6 +74,10 @@ def quant_named(name: str) -> Quant:
 def _hint(name: str, types: dict[str, GGMLType]) -> str:
     from difflib import get_close_matches
 
-    known = [*_MEASURED, *_ONE_TYPE, *types]
-    near = get_close_matches(name, known, n=3)
+    known = tuple(dict.fromkeys([*_MEASURED, *_ONE_TYPE, *types]))
+    begun = sorted(
+        (k for k in known if k.startswith(name)),
+        key=lambda k: _USUAL.index(k) if k in _USUAL else 99 + known.index(k),
+    )
+    near = begun[:3] or get_close_matches(name, known, n=3)
     return f"did you mean {' or '.join(near)}?" if near else "such as Q4_K_M, Q8_0 or F16; or give --bpw"

@@ -7,7 +7,8 @@ from typing import Any
 
 from budget.errors import BudgetError
 from budget.memory.layout import HOST
-from budget.planning.fit import Plan, Request, max_context, plan, with_context
+from budget.planning.fit import Plan, Request, context_limit, max_context, plan, with_context
+from budget.planning.summary import weights_alone
 from budget.planning.usage import TOTAL
 from budget.record import field_names, record, replace
 from budget.runtime.handlers import EXPERTS_REGEX
@@ -50,7 +51,7 @@ def suggest(answer: Plan) -> tuple[Suggestion, ...]:
     Raises:
         UnknownAnswerError: a number that the answer needs is not known.
     """
-    if answer.verdict != "does_not_fit":
+    if answer.verdict != "does_not_fit" or weights_alone(answer):
         return ()
     before = answer.request.settings
     found: list[tuple[int, Suggestion]] = []
@@ -87,7 +88,7 @@ def _verified(answer: Plan, settings: Settings, cost: str) -> Suggestion | None:
         return None
     device = max(answer.failures, key=lambda f: f.short_bytes).device
     gained = _required(answer, device) - _required(after, device)
-    if gained <= 0 or _short(after) >= _short(answer) or after.verdict == "unknown":
+    if gained <= 0 or _short(after) >= _short(answer) or after.verdict == "unknown" or _moves(answer, after):
         return None
     changed = {
         name: getattr(settings, name)
@@ -103,6 +104,12 @@ def _verified(answer: Plan, settings: Settings, cost: str) -> Suggestion | None:
         cost=cost,
         plan=after,
     )
+
+
+def _moves(answer: Plan, after: Plan) -> bool:
+    """Whether some device falls short by more than before: the bytes have only moved."""
+    before = {f.device: f.short_bytes for f in answer.failures}
+    return any(f.short_bytes > before.get(f.device, 0) for f in after.failures)
 
 
 def _required(answer: Plan, device: str) -> int:
@@ -155,8 +162,8 @@ def _batches(settings: Settings, n_ubatch: int) -> Iterator[tuple[Settings, str]
 
 
 def _shorter(request: Request, wanted: int) -> Iterator[tuple[Settings, str]]:
-    """The longest context that fits."""
-    longest = max_context(request, limit=wanted)
+    """The longest context that fits, of those that the model was trained for."""
+    longest = max_context(request, limit=min(wanted, context_limit(request)))
     if longest is not None:
         yield (
             with_context(request, longest).settings,

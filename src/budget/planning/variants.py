@@ -104,6 +104,32 @@ class Variants:
         changed = replace(settings, type_k=QUANTISED_KV, type_v=QUANTISED_KV)
         return replace(self.request, settings=changed)
 
+    def smallest(self) -> Plan:
+        """The least context with the smallest cache and batch, and as many layers on devices as these hold."""
+        changes: dict[str, Any] = {}
+        if self.free("n_ubatch") and self.whole.layout.params.n_ubatch > SMALL_UBATCH:
+            changes["n_ubatch"] = SMALL_UBATCH
+        if self.free("repack"):
+            changes["repack"] = False
+        least = _changed(self.quantised or self.request, **changes)
+        least = with_context(least, self.ctx_min) if self.free_context else least
+        best = plan(least)
+        if not self.free("n_gpu_layers") or not best.layout.devices:
+            return best
+
+        def at(n_gpu_layers: int) -> Plan:
+            return plan(_changed(least, n_gpu_layers=n_gpu_layers, tensor_split=()))
+
+        low, high = (
+            0,
+            best.layout.placement.n_gpu_layers,
+        )  # devices hold low layers; high ones may be too many
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if _devices_hold(at(middle)) else (low, middle)
+        candidates = (best, at(low), at(0))
+        return min(candidates, key=lambda p: sum(f.short_bytes for f in p.failures))
+
     def all_on_gpus(self, request: Request) -> Iterator[Plan]:
         """The longest context with every layer on a GPU."""
         if not self.free_context:
@@ -153,6 +179,11 @@ class Variants:
 
 def _changed(request: Request, **changes: Any) -> Request:
     return replace(request, settings=replace(request.settings, **changes))
+
+
+def _devices_hold(answer: Plan) -> bool:
+    """Whether no device falls short, the host and the pool aside."""
+    return all(d.fits is not False for d in answer.devices if d.kind != "cpu")
 
 
 def _fitting(request: Request) -> Iterator[Plan]:

@@ -14,7 +14,6 @@ from budget.planning.speed import Speed
 from budget.render.fit import part_table
 from budget.render.json import fit_object
 from budget.render.screen import GAP, Block, Command, Text, Title
-from budget.render.words import shortfall_lines
 from budget.runtime.rendering import to_command_line
 from budget.runtime.settings import Settings
 from budget.units import format_count, format_size
@@ -36,8 +35,9 @@ def advise_screen(advice: Advice, *, model: str, servers: Sequence[str] = ()) ->
     """What starts each RPC server, the line, the table it leads to, what it costs, and the alternatives."""
     best = advice.best
     if best is None:
-        texts = [*shortfall_lines(advice.asked), *advice.notes]
-        return [Title("NOTHING FITS", "bad", model), *(Text(text) for text in texts)]
+        known = advice.verdict != "unknown"
+        title = Title("NOTHING FITS", "bad", model) if known else Title("UNKNOWN", "warn", model)
+        return [title, *(Text(f"{text[0].upper()}{text[1:]}") for text in advice.notes)]
     blocks: list[Block] = [Command(server, "bold") for server in servers]
     blocks += [
         Command(command_text(best, model), "bold"),

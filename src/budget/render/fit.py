@@ -8,7 +8,9 @@ from typing import Any
 from budget.planning.fit import Plan
 from budget.planning.parts import Row, binding, rows_of, unlimited
 from budget.planning.sources import sources_of
+from budget.planning.summary import beyond_trained, weights_alone, what_to_give
 from budget.planning.summary import notes_of as plan_notes
+from budget.planning.usage import TOTAL
 from budget.render.bars import NAMES, bars
 from budget.render.json import device_object
 from budget.render.screen import GAP, Block, Cell, Drawing, Table, Text, Title
@@ -50,7 +52,8 @@ def fit_screen(
         from budget.render.host import host_screen
 
         blocks += [*host_screen(answer), GAP]
-    blocks += [*_what_binds(answer, rows), *_what_fits(answer, max_ctx), *_what_to_do(suggestions)]
+    blocks += [*_what_binds(answer, rows), *_what_fits(answer, max_ctx), *_what_to_do(answer, suggestions)]
+    blocks += [Text(text, "warn") for text in what_to_give(answer)]
     blocks += [Text(f"Note: {note}", "dim") for note in notes_of(answer)]
     if verbose:
         blocks += [GAP, source_table(answer)]
@@ -60,12 +63,28 @@ def fit_screen(
 def fit_rows(answer: Plan, *, name: str, max_ctx: int | None) -> list[dict[str, Any]]:
     """A row per device for CSV, with the names of `budget fit --json`."""
     n_ctx = answer.layout.params.n_ctx
-    return [
-        {"model": name, "verdict": answer.verdict, "n_ctx": n_ctx}
-        | {key: value for key, value in device_object(device).items() if key != "basis"}
-        | {"max_ctx": max_ctx}
+    devices = [
+        {key: value for key, value in device_object(device).items() if key != "basis"}
         for device in answer.devices
     ]
+    return [
+        {"model": name, "verdict": answer.verdict, "n_ctx": n_ctx} | row | {"max_ctx": max_ctx}
+        for row in (*devices, *_pool_row(answer, devices))
+    ]
+
+
+def _pool_row(answer: Plan, devices: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The one pool of a combined budget as a row of CSV, like its row on the screen."""
+    total = next((row for row in rows_of(answer) if row.name == TOTAL), None)
+    if total is None:
+        return []
+    sums = {
+        key: sum(d[key] for d in devices)
+        for key in devices[0]
+        if key.endswith("_bytes") and key != "available_bytes"
+    }
+    has = {"available_bytes": total.available, "fits": total.fits}
+    return [{"name": TOTAL, "kind": None} | sums | has]
 
 
 def question_line(answer: Plan) -> str:
@@ -75,8 +94,14 @@ def question_line(answer: Plan) -> str:
     if params.n_seq_max > 1:
         slots = f", {params.n_seq_max} slots{' sharing it' if params.kv_unified else ''}"
     trained = f" of {format_count(model.n_ctx_train)} trained" if model.n_ctx_train else ""
+    described = answer.request.described
+    layers = (
+        "layers not known"
+        if described is not None and described.n_layer is None
+        else f"{model.n_layer} layers"
+    )
     return (
-        f"{model.architecture}, {model.n_layer} layers, context {format_count(params.n_ctx)}{trained}"
+        f"{model.architecture}, {layers}, context {format_count(params.n_ctx)}{trained}"
         f"{slots}, K/V {params.type_k.name}/{params.type_v.name}, "
         f"flash attention {'on' if answer.layout.compute.flash_attn else 'off'}"
     )
@@ -132,15 +157,19 @@ def _what_binds(answer: Plan, rows: tuple[Row, ...]) -> list[Block]:
 
 def _what_fits(answer: Plan, max_ctx: int | None) -> list[Block]:
     if max_ctx is not None:
-        text = f"Largest context that fits: {format_count(max_ctx)} tokens (-c {max_ctx})"
+        of_those = " of those it was trained for" if beyond_trained(answer) else ""
+        text = f"Largest context that fits{of_those}: {format_count(max_ctx)} tokens (-c {max_ctx})"
         return [Text(text, "bold" if answer.failures else "")]
-    return [Text("No context fits.", "bad")] if answer.failures else []
+    return [Text("No context fits with these settings.", "bad")] if answer.failures else []
 
 
-def _what_to_do(suggestions: Sequence[Mapping[str, Any]]) -> list[Block]:
-    """One change a row: what to type, what it gains, what it costs."""
-    if not suggestions:
+def _what_to_do(answer: Plan, suggestions: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """One change a row: what to type, what it gains, what it costs; and who looks for several."""
+    if not answer.failures or answer.request.described is not None or weights_alone(answer):
         return []
+    several = Text("Several changes together may fit: budget advise looks for them.")
+    if not suggestions:
+        return [several]
     enough = [s for s in suggestions if s["fits"]]
     rows = [
         (
@@ -150,7 +179,8 @@ def _what_to_do(suggestions: Sequence[Mapping[str, Any]]) -> list[Block]:
         for s in enough or suggestions
     ]
     heading = "Any of these makes it fit:" if enough else "Not enough alone, but it helps:"
-    return [GAP, Text(heading, "bold"), Table((), rows, left=(0, 1), wrap=1, indent=2)]
+    table = Table((), rows, left=(0, 1), wrap=1, indent=2)
+    return [GAP, Text(heading, "bold"), table, *([] if enough else [several])]
 
 
 def source_table(answer: Plan) -> Table:
@@ -169,15 +199,33 @@ def notes_of(answer: Plan) -> list[str]:
 
 def _basis(answer: Plan) -> list[str]:
     """Which numbers are not exact."""
-    inexact = [
-        f"{part} is {basis if basis != 'formula' else 'a formula that was not checked on this backend'}"
-        for part, basis in (
-            ("weights", answer.layout.weights_basis),
-            ("context", answer.layout.context_basis),
-            ("compute", answer.layout.compute.basis),
-        )
-        if basis != "exact"
-    ]
+    parts_of: dict[str, list[str]] = {}
+    for part, basis in (
+        ("weights", answer.layout.weights_basis),
+        ("context", answer.layout.context_basis),
+        ("compute", answer.layout.compute.basis),
+    ):
+        if basis != "exact" and not (
+            basis == "estimate" and part == "compute" and not _counts_compute(answer)
+        ):
+            parts_of.setdefault(basis, []).append(part)
+    inexact = [_inexact(parts, basis) for basis, parts in parts_of.items()]
     if any(d.overhead_bytes and d.basis["overhead"] == "estimate" for d in answer.devices):
         inexact.append("the driver's own memory is an estimate (--overhead)")
     return ["; ".join(inexact)] if inexact else []
+
+
+def _counts_compute(answer: Plan) -> bool:
+    """Whether any compute buffer is counted: a model described by numbers may say nothing of them."""
+    return any(d.compute_bytes for d in answer.devices)
+
+
+def _inexact(parts: Sequence[str], basis: str) -> str:
+    """`weights and context are estimates`."""
+    several = len(parts) > 1
+    names = f"{', '.join(parts[:-1])} and {parts[-1]}" if several else parts[0]
+    verb = "are" if several or names == "weights" else "is"
+    if basis == "estimate":
+        return f"{names} {verb} {'estimates' if several else 'an estimate'}"
+    what = "formulas that were" if several else "a formula that was"
+    return f"{names} {verb} {what} not checked on this backend"

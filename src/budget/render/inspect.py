@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from budget.memory.tensor_ops import block_index
 from budget.model.facts import Model
@@ -11,9 +11,48 @@ from budget.render.json import ENGINE
 from budget.render.screen import GAP, Block, Table
 from budget.units import format_count, format_size
 
+if TYPE_CHECKING:
+    from budget.planning.described import Described
 
-def inspect_object(model: Model, *, path: str, file_bytes: int | None) -> dict[str, Any]:
-    """`budget/inspect/v1`."""
+
+NOT_KNOWN = "not known"
+
+
+def inspect_object(
+    model: Model, *, path: str, file_bytes: int | None, described: Described | None = None
+) -> dict[str, Any]:
+    """`budget/inspect/v1`; of a model described by numbers, what was not said is null."""
+    found = _read_object(model, path=path, file_bytes=file_bytes)
+    return found if described is None else found | _said(described)
+
+
+def _said(described: Described) -> dict[str, Any]:
+    """What `described` says in place of a header, None where it says nothing."""
+    layers = described.n_layer
+    with_kv = layers if described.n_layer_kv is None else described.n_layer_kv
+    heads = described.n_head_kv
+    is_said = layers is not None and with_kv is not None and heads is not None
+    unread = (
+        "gguf_version",
+        "n_layer_nextn",
+        "n_embd",
+        "n_head",
+        "is_mla",
+        "n_expert",
+        "n_expert_used",
+        "n_tensors",
+    )
+    return {
+        **dict.fromkeys(unread),
+        "n_layer": layers,
+        "n_head_kv": [heads if il < (with_kv or 0) else 0 for il in range(layers or 0)] if is_said else None,
+        "n_embd_head_k": described.head_dim,
+        "n_embd_head_v": described.head_dim,
+        "tensor_bytes": described.weights_bytes,
+    }
+
+
+def _read_object(model: Model, *, path: str, file_bytes: int | None) -> dict[str, Any]:
     arch = model.arch
     by_type: dict[str, list[int]] = {}
     by_layer: dict[int | None, list[int]] = {}
@@ -33,7 +72,7 @@ def inspect_object(model: Model, *, path: str, file_bytes: int | None) -> dict[s
         "architecture": model.architecture,
         "known": arch is not None,
         "memory": arch.memory if arch else None,
-        "n_ctx_train": model.n_ctx_train,
+        "n_ctx_train": model.n_ctx_train or None,
         "n_layer": model.n_layer,
         "n_layer_nextn": model.n_layer_nextn,
         "n_embd": model.n_embd,
@@ -63,8 +102,11 @@ def inspect_object(model: Model, *, path: str, file_bytes: int | None) -> dict[s
 
 def inspect_screen(data: dict[str, Any]) -> list[Block]:
     """The object above as a screen."""
+    facts = Table((), _facts(data), left=(0, 1), wrap=1)
+    if not data["types"]:
+        return [facts]
     return [
-        Table((), _facts(data), left=(0, 1), wrap=1),
+        facts,
         GAP,
         Table(["type", "tensors", "size"], _types(data)),
         GAP,
@@ -77,14 +119,14 @@ def _facts(data: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("model", data["name"] or data["path"]),
         ("architecture", data["architecture"] + ("" if data["known"] else " (not known to budget)")),
-        ("trained context", format_count(data["n_ctx_train"])),
+        ("trained context", NOT_KNOWN if data["n_ctx_train"] is None else format_count(data["n_ctx_train"])),
         (
             "layers",
-            str(data["n_layer"]) + (f" + {data['n_layer_nextn']} nextn" if data["n_layer_nextn"] else ""),
+            _shown(data["n_layer"]) + (f" + {data['n_layer_nextn']} nextn" if data["n_layer_nextn"] else ""),
         ),
-        ("embedding, vocabulary", f"{data['n_embd']}, {data['n_vocab'] if data['n_vocab'] else 'unknown'}"),
-        ("heads, K/V heads", f"{_span(data['n_head'])}, {_span(data['n_head_kv'])}"),
-        ("head size K, V", f"{data['n_embd_head_k']}, {data['n_embd_head_v']}"),
+        ("embedding, vocabulary", _pair(data["n_embd"], data["n_vocab"] or None)),
+        ("heads, K/V heads", _pair(_span(data["n_head"]), _span(data["n_head_kv"]))),
+        ("head size K, V", _pair(data["n_embd_head_k"], data["n_embd_head_v"])),
     ]
     if data["n_swa"]:
         facts.append(("sliding window", f"{data['n_swa']} tokens on {len(data['swa_layers'])} layers"))
@@ -94,8 +136,19 @@ def _facts(data: dict[str, Any]) -> list[tuple[str, str]]:
         facts.append(("attention", "MLA: V lives inside K"))
     if data["n_expert"]:
         facts.append(("experts, used", f"{data['n_expert']}, {data['n_expert_used']}"))
-    facts.append(("tensors", f"{data['n_tensors']}, {format_size(data['tensor_bytes'])}"))
+    if data["n_tensors"] is None:
+        facts.append(("weights", format_size(data["tensor_bytes"])))
+    else:
+        facts.append(("tensors", f"{data['n_tensors']}, {format_size(data['tensor_bytes'])}"))
     return facts
+
+
+def _shown(value: object) -> str:
+    return NOT_KNOWN if value is None else str(value)
+
+
+def _pair(a: object, b: object) -> str:
+    return NOT_KNOWN if a is None and b is None else f"{_shown(a)}, {_shown(b)}"
 
 
 def _types(data: dict[str, Any]) -> list[list[str]]:
@@ -112,7 +165,9 @@ def _layer_rows(data: dict[str, Any]) -> list[list[str]]:
     ]
 
 
-def _span(values: list[int]) -> str:
+def _span(values: list[int] | None) -> str | None:
+    if not values:
+        return None
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low} to {high}"
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from budget.memory.extra import Extra
     from budget.memory.layout import Buffer
     from budget.model.facts import Model
+    from budget.planning.described import Described
     from budget.planning.fit import DevicePlan, Plan
 
 ENGINE = {"name": "llama.cpp", "validated_commit": VALIDATED_COMMIT}
@@ -33,7 +34,9 @@ def fit_object(
         "schema": "budget/fit/v1",
         "verdict": answer.verdict,
         "engine": ENGINE,
-        "model": model_object(answer.request.model, path=path, file_bytes=file_bytes),
+        "model": model_object(
+            answer.request.model, path=path, file_bytes=file_bytes, described=answer.request.described
+        ),
         "settings": settings_object(answer),
         "budget": {
             "mode": answer.request.budget.mode,
@@ -51,13 +54,15 @@ def fit_object(
     }
 
 
-def model_object(model: Model, *, path: str, file_bytes: int | None) -> dict[str, Any]:
+def model_object(
+    model: Model, *, path: str, file_bytes: int | None, described: Described | None = None
+) -> dict[str, Any]:
     """What a plan says of its model."""
     return {
         "path": path,
         "architecture": model.architecture,
-        "n_layer": model.n_layer,
-        "n_ctx_train": model.n_ctx_train,
+        "n_layer": model.n_layer if described is None else described.n_layer,
+        "n_ctx_train": model.n_ctx_train or None,
         "file_bytes": file_bytes,
     }
 

@@ -21,7 +21,7 @@ def max_ctx_object(
         "n_ctx_seq": params.n_ctx_seq,
         "n_seq_max": params.n_seq_max,
         "kv_unified": params.kv_unified,
-        "n_ctx_train": request.model.n_ctx_train,
+        "n_ctx_train": request.model.n_ctx_train or None,
         "bound_by": ceiling.bound_by,
         "limits": dict(ceiling.limits),
         "capacity": capacity,

@@ -131,8 +131,18 @@ def _text(flag: Flag, written: str, positive: bool, rest: Iterator[str]) -> str:
         return "on" if positive else "off"
     texts = [next(rest, None) for _ in range(2 if flag.kind == "2" else 1)]
     if None in texts:
-        raise UsageError(f"{written} needs a value")
+        raise UsageError(f"{written} needs a value", hint=_example(flag, written))
     return str(texts[0])
+
+
+def _example(flag: Flag, written: str) -> str | None:
+    """What may stand behind a flag."""
+    from budget.runtime.options import SETTINGS_OPTIONS
+
+    option = next((o for o in SETTINGS_OPTIONS if o.name == flag.setting), None)
+    if option is None or option.metavar is None:
+        return None
+    return f"write {written} {'|'.join(option.choices) if option.choices else option.metavar}"
 
 
 def _unknown_flag(written: str, tool: str, table: Mapping[str, object]) -> UsageError:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from budget.errors import MachineError, UsageError
 from budget.runtime.settings import Settings
+from budget.units import counted
 
 
 def validate_against_devices(settings: Settings, device_names: Sequence[str]) -> None:
@@ -43,6 +44,22 @@ def _check_names(flag: str, names: Sequence[str], device_names: Sequence[str]) -
         if name.lower() not in known:
             there = ", ".join(device_names) or "none"
             raise MachineError(f"{flag} {name}: no such device", hint=f"devices here: {there}")
+    refuse_repeated(flag, names)
+
+
+def refuse_repeated(flag: str, names: Sequence[str]) -> None:
+    """A device named twice: llama.cpp makes two backends of one memory, which no rule of budget counts.
+
+    Raises:
+        UsageError: names the device.
+    """
+    plain = [name.partition("[")[0].lower() for name in names]
+    for i, name in enumerate(names):
+        if plain[i] in plain[:i]:
+            raise UsageError(
+                f"{flag} {','.join(names)}: {name} is named twice",
+                hint="name each device once; -ts gives one a larger share",
+            )
 
 
 def _check_main_gpu(settings: Settings, in_use: Sequence[str]) -> None:
@@ -51,9 +68,16 @@ def _check_main_gpu(settings: Settings, in_use: Sequence[str]) -> None:
     numbers = {_number(name) for name in in_use} if settings.devices is None else set()
     if main_gpu >= len(in_use) and str(main_gpu) not in numbers:
         raise UsageError(
-            f"-mg {main_gpu}: there are {len(in_use)} devices, numbered 0 to {len(in_use) - 1}",
+            f"-mg {main_gpu}: {numbered(len(in_use))}",
             hint=f"devices in use: {', '.join(in_use)}",
         )
+
+
+def numbered(n_devices: int) -> str:
+    """How many devices there are, and which numbers they have."""
+    if n_devices == 1:
+        return "there is 1 device, number 0"
+    return f"there are {n_devices} devices, numbered 0 to {n_devices - 1}"
 
 
 def _number(name: str) -> str:
@@ -66,7 +90,8 @@ def _check_tensor_split(settings: Settings, n_devices: int) -> None:
     shares = settings.tensor_split
     if any(shares[n_devices:]):
         raise UsageError(
-            f"-ts has {len(shares)} shares for {n_devices} devices", hint="give one share per device at most"
+            f"-ts has {counted(len(shares), 'share')} for {counted(n_devices, 'device')}",
+            hint="give one share per device at most",
         )
     if shares and not any(shares[:n_devices]):
         raise UsageError("-ts: every share is 0", hint="leave it away to split by free memory")

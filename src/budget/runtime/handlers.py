@@ -60,7 +60,8 @@ def _integer(name: str, *, low: int, high: int = values.INT32_MAX) -> Handler:
         n = state.number(given)
         if not low <= n <= high:
             bounds = f"{low} or more" if high == values.INT32_MAX else f"{low} to {high}"
-            raise UsageError(f"{given.written} {given.text}: must be {bounds}")
+            hint = "0 takes the context that the model was trained with" if name == "n_ctx" else None
+            raise UsageError(f"{given.written} {given.text}: must be {bounds}", hint=hint)
         state.set(name, n)
 
     return handle
@@ -113,7 +114,12 @@ def _flash_attn(state: State, given: Given) -> None:
     if given.text in values.AUTO:
         state.set("flash_attn", "auto")
     else:
-        state.set("flash_attn", "on" if values.switch(*given) else "off")
+        try:
+            state.set("flash_attn", "on" if values.switch(*given) else "off")
+        except UsageError as e:
+            raise UsageError(
+                f"{given.written} {given.text}: no such choice", hint="choose from auto, on, off"
+            ) from e
 
 
 def _gpu_layers(name: str) -> Handler:
@@ -121,7 +127,12 @@ def _gpu_layers(name: str) -> Handler:
 
     def handle(state: State, given: Given) -> None:
         n = special.get(given.text)
-        state.set(name, max(state.number(given), N_GPU_LAYERS_ALL) if n is None else n)
+        if n is None:
+            try:
+                n = max(state.number(given), N_GPU_LAYERS_ALL)
+            except UsageError as e:
+                raise UsageError(e.message, hint="write a number of layers, auto, or all") from e
+        state.set(name, n)
 
     return handle
 

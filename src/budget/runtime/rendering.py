@@ -109,8 +109,8 @@ def _words(name: str, flag: str, value: Any) -> list[str]:
         return [flag, _LAYERS.get(value, str(value))]
     if name in ("devices", "draft_devices"):
         return [] if value is None else [flag, ",".join(value) or "none"]
-    if value is None or value == ():
-        return []
+    if value is None or value == () or (name == "mmproj" and str(value).startswith("hf://")):
+        return []  # a projector of the repository comes with -hf
     if isinstance(value, bool):
         return [flag, "on" if value else "off"]
     if name == "override_kv":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from budget.errors import UsageError
 from budget.gguf.types import BY_NAME, GGMLType
-from budget.model.facts import Model
 from budget.record import record
 from budget.units import round_up
+
+if TYPE_CHECKING:
+    from budget.model.facts import Model
 
 Tool = Literal["llama-server", "llama-cli"]
 FlashAttn = Literal["auto", "on", "off"]

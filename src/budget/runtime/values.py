@@ -37,7 +37,8 @@ def number(written: str, text: str, *, suffixes: bool = False) -> int:
         value = int(text) if len(text) < 20 else INT32_MAX + 1
     else:
         start = re.match(_INTEGER, text)
-        hint = f"llama.cpp would read this as {start[0]}" if start else None
+        example = "such as 32768 or 32k" if suffixes else "such as 32768"
+        hint = f"llama.cpp would read this as {start[0]}" if start else example
         raise UsageError(f"{written} {text}: not a whole number", hint=hint)
     if not -INT32_MAX - 1 <= value <= INT32_MAX:
         raise UsageError(f"{written} {text}: out of range", hint=f"llama.cpp reads at most {INT32_MAX}")
@@ -59,14 +60,28 @@ def switch(written: str, text: str) -> bool:
         return True
     if text in FALSE:
         return False
-    raise UsageError(f"{written} {text}: neither on nor off")
+    raise UsageError(f"{written} {text}: neither on nor off", hint=f"write {written} on or {written} off")
 
 
 def choice(written: str, text: str, choices: tuple[str, ...]) -> str:
     """One of `choices`."""
-    if text not in choices:
-        raise UsageError(f"{written} {text}: no such choice", hint=f"choose from {', '.join(choices)}")
-    return text
+    if text in choices:
+        return text
+    hint = f"choose from {', '.join(choices)}"
+    near = _near(text, choices)
+    raise UsageError(
+        f"{written} {text}: no such choice", hint=f"did you mean {near}? {hint}" if near else hint
+    )
+
+
+def _near(text: str, choices: tuple[str, ...]) -> str | None:
+    """The choice that was probably meant: llama.cpp compares letter by letter, upper and lower case."""
+    from difflib import get_close_matches
+
+    lowered = text.lower()
+    begun = [c for c in choices if lowered and c.startswith(lowered)]
+    near = [c for c in choices if c == lowered] or begun or get_close_matches(lowered, choices, n=1)
+    return near[0] if near else None
 
 
 def shares(written: str, text: str) -> tuple[float, ...]:
@@ -189,7 +204,10 @@ def servers(written: str, text: str) -> tuple[str, ...]:
     for name in names:
         host, _, port = name.rpartition(":")
         if not host or not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
-            raise UsageError(f"{written} {name}: write HOST:PORT")
+            raise UsageError(
+                f"{written} {name}: no HOST:PORT",
+                hint=f"such as {written} {host or name or '192.168.0.2'}:50052",
+            )
     return names
 
 

@@ -19,9 +19,9 @@ class ModelFacts(Object):
     path: str
     """The model as it was named."""
     architecture: str
-    n_layer: int
-    n_ctx_train: int
-    """Trained context, tokens."""
+    n_layer: int | None
+    n_ctx_train: int | None
+    """Trained context, tokens; null where it is not known."""
     file_bytes: NonNegativeInt | None
     """Size of the file, or of all shards; null where it is not known."""
 
@@ -200,7 +200,8 @@ class MaxCtx(Object):
     n_ctx_seq: int
     n_seq_max: int
     kv_unified: bool
-    n_ctx_train: int
+    n_ctx_train: int | None
+    """Trained context, tokens; null where it is not known."""
     bound_by: Literal["model", "requested", "runtime", "hardware", "none"]
     """The limit that binds."""
     limits: dict[str, int | None]
@@ -228,31 +229,31 @@ class Inspect(Object):
     engine: Engine
     path: str
     file_bytes: NonNegativeInt | None
-    gguf_version: int
+    gguf_version: int | None
     name: str | None
     architecture: str
     known: bool
     """Whether budget knows the architecture's memory rules."""
     memory: str | None
     """Kind of context memory: `kv iswa hybrid recurrent none ...`."""
-    n_ctx_train: int
-    n_layer: int
-    n_layer_nextn: int
+    n_ctx_train: int | None
+    n_layer: int | None
+    n_layer_nextn: int | None
     """Multi-token-prediction blocks."""
-    n_embd: int
+    n_embd: int | None
     n_vocab: int | None
-    n_head: list[int]
-    n_head_kv: list[int]
-    n_embd_head_k: int
-    n_embd_head_v: int
+    n_head: list[int] | None
+    n_head_kv: list[int] | None
+    n_embd_head_k: int | None
+    n_embd_head_v: int | None
     n_swa: int | None
     """Sliding window, tokens."""
     swa_layers: list[int]
     recurrent_layers: list[int]
-    is_mla: bool
-    n_expert: int
-    n_expert_used: int
-    n_tensors: int
+    is_mla: bool | None
+    n_expert: int | None
+    n_expert_used: int | None
+    n_tensors: int | None
     tensor_bytes: NonNegativeInt
     types: list[TypeRow]
     layers: list[LayerRow]

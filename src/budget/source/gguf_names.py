@@ -108,3 +108,33 @@ def choose(files: list[GGUFFile], quant: str | None) -> GGUFFile | None:
             if pattern.search(file.path):
                 return file
     return models[0] if models and not quant else None
+
+
+def projector_of(files: Iterable[GGUFFile], model_path: str) -> GGUFFile | None:
+    """The projector that llama.cpp loads with the model at `model_path`; None where there is none for it.
+
+    It lies in the model's folder or one above it, the deepest first; then its bits are the closest to the model's.
+
+    Source: common/download.cpp, `find_best_sibling`.
+    """
+    folder = model_path.split("/")[:-1]
+    bits = _bits_of(model_path)
+    best: tuple[tuple[int, int], GGUFFile] | None = None
+    for file in files:
+        own = file.path.split("/")[:-1]
+        if "mmproj" not in file.path or folder[: len(own)] != own:
+            continue
+        rank = (-len(own), abs(_bits_of(file.path) - bits))
+        if best is None or rank < best[0]:
+            best = rank, file
+    return None if best is None else best[1]
+
+
+def _bits_of(path: str) -> int:
+    """The first number in the last word of a name, 4 in `Q4_K_M`; 0 without one.
+
+    Source: common/download.cpp, `extract_quant_bits`.
+    """
+    tag = _TAG.search(stem_of(path).rsplit("/", 1)[-1])
+    digits = re.search(r"[0-9]+", tag[1]) if tag is not None else None
+    return 0 if digits is None else int(digits[0])

@@ -70,6 +70,8 @@ class Hub:
         self.web = web
         self.endpoint = endpoint(env)
         self.cache = HubCache(env)
+        self.projector: str | None = None
+        """What `-hf` loads beside the model that was opened last, as an `hf://` name; None where nothing says."""
         self.offline = env.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
         self._token = token(env)
 
@@ -121,20 +123,28 @@ class Hub:
 
     def _file(self, name: HubName) -> tuple[str, str]:
         """Path and revision of the file that `name` means."""
+        self.projector = None
         if name.file is not None:
             return name.file, name.revision
         if name.quant is not None:
-            on_disk = gguf_names.choose(
-                gguf_names.group(self.cache.files(name.repo, name.revision)), name.quant
-            )
+            there = gguf_names.group(self.cache.files(name.repo, name.revision))
+            on_disk = gguf_names.choose(there, name.quant)
             if on_disk is not None and not on_disk.missing:
+                self._note_projector(
+                    HubRepo(name=replace(name, quant=None), files=tuple(there)), on_disk.path
+                )
                 return on_disk.path, name.revision
         repo = self.list_files(name)
         chosen = gguf_names.choose(list(repo.files), name.quant)
         if chosen is None:
-            there = ", ".join(dict.fromkeys(file.quant for file in repo.models)) or "no model"
-            raise MissingFileError(f"{name}: the repository has no such quantisation", hint=f"it has {there}")
+            has = ", ".join(dict.fromkeys(file.quant for file in repo.models)) or "no model"
+            raise MissingFileError(f"{name}: the repository has no such quantisation", hint=f"it has {has}")
+        self._note_projector(repo, chosen.path)
         return chosen.path, repo.name.revision
+
+    def _note_projector(self, repo: HubRepo, model_path: str) -> None:
+        projector = gguf_names.projector_of(repo.files, model_path)
+        self.projector = None if projector is None else repo.spec(projector)
 
     def _open_local(self, path: Path) -> tuple[Header, int | None, tuple[str, ...]]:
         from budget.source import local, shards

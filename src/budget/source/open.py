@@ -25,6 +25,8 @@ class SourceInfo:
     """Size of the file, bytes, over all shards; None where it is not known."""
     n_shards: int = 1
     """Files the model consists of."""
+    projector: str | None = None
+    """The projector in the model's repository, which llama.cpp's `-hf` loads too, as an `hf://` name."""
     path: str | None = None
     """The (first) file that was read: a path on this disk, a path in a repository, or an address."""
 
@@ -118,8 +120,11 @@ def _hub(spec: str, name: str, cache: HeaderCache | None, quiet: bool) -> tuple[
     from budget.source.web import WebReader
 
     with WebReader(cache, quiet=quiet) as web:
-        header, file_bytes, paths = Hub(web).open(parse_name(name))
-    return header, SourceInfo(location=spec, file_bytes=file_bytes, n_shards=len(paths), path=paths[0])
+        hub = Hub(web)
+        header, file_bytes, paths = hub.open(parse_name(name))
+    return header, SourceInfo(
+        location=spec, file_bytes=file_bytes, n_shards=len(paths), path=paths[0], projector=hub.projector
+    )
 
 
 def _ollama(spec: str, cache: HeaderCache | None, quiet: bool) -> tuple[Header, SourceInfo]:

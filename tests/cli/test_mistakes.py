@@ -1,0 +1,92 @@
+"""A mistake names the option, the variable or the file where it stands, and what to write instead."""
+
+from __future__ import annotations
+
+import pytest
+
+from inprocess import CARD, S, budget
+
+FIT = f"fit {S} {CARD}"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message", "hint"),
+    [
+        (f"{FIT} -c abc", 2, "-c abc: not a whole number", "such as 32768 or 32k"),
+        (f"{FIT} -c -1", 2, "-c -1: must be 0 or more", "0 takes the context that the model was trained with"),
+        (f"{FIT} -ngl x", 2, "-ngl x: not a whole number", "auto, or all"),
+        (f"{FIT} -fa maybe", 2, "-fa maybe: no such choice", "choose from auto, on, off"),
+        (f"fit {CARD} -- llama-server -m {S} -fa", 2, "-fa needs a value", "write -fa auto|on|off"),
+        (f"fit {CARD} -- llama-server -m {S} -c", 2, "-c needs a value", "write -c N"),
+        (f"{FIT} --rpc foo", 2, "--rpc foo: no HOST:PORT", "such as --rpc foo:50052"),
+        (f"{FIT} --mmproj nofile", 4, "--mmproj nofile: no such file", "check the path\n"),
+        (f"{FIT} --lora nofile", 4, "--lora nofile: no such file", "check the path\n"),
+        (f"{FIT} -md nofile", 4, "-md nofile: no such file", "check the path\n"),
+        (f"{FIT} --budget CUDA1=4GiB", 5, "--budget 'CUDA1=4GiB': no device 'CUDA1'", "Devices here: ram, vram, CUDA0"),
+        (f"{FIT} --budget vram=4GiB:5GiB", 5, "2 GPU sizes for 1 GPU\n", "one per GPU"),
+        (f"{FIT} -mg 3", 2, "-mg 3: there is 1 device, number 0", "CUDA0"),
+        (f"{FIT} -ts 1,2", 2, "-ts has 2 shares for 1 device\n", "one share per device"),
+        (f"{FIT} -ctk q4", 2, "-ctk q4: no such choice", "did you mean q4_0?"),
+        (f"{FIT} -ctk Q8_0", 2, "-ctk Q8_0: no such choice", "did you mean q8_0?"),
+        (f"fit --params 8B --quant Q4 -c 4k {CARD}", 2, "--quant Q4", "did you mean Q4_K_M or Q4_0 or Q4_K_S?"),
+        (f"fit --params 8B --quant Q4_K_M --ctx-train x {CARD}", 2, "--ctx-train: not a count: 'x'", "32k"),
+        (f"max-ctx {S} {CARD} --utilization 2", 2, "--utilization 2: must be above 0", "such as 0.85"),
+        (f"fit {S} --machine rtx-4090", 5, "--machine rtx-4090: a card", "--gpu rtx-4090 --ram SIZE"),
+        (f"fit {S} --gpu g6.xlarge", 2, "--gpu 'g6.xlarge'", "--machine g6.xlarge"),
+        (f"fit {S} --machine aws:foo", 5, "no 'aws:foo'", "near: aws-"),
+        (f"fit {S} --machine nothing-like-it-at-all", 5, "no 'nothing-like-it-at-all'", "--gpu 24GiB --ram 64GiB"),
+        (f"{FIT} --min-hot-context 4k", 2, "no such option: --min-hot-context", "budget fit --help"),
+        (f"{FIT} --host-cold 4GiB", 2, "no such option: --host-cold", "budget fit --help"),
+    ],
+)  # fmt: skip
+def test_options(line, code, message, hint):
+    found, out, err = budget(line)
+    assert (found, out) == (code, ""), err
+    assert message in err
+    assert hint in err
+    assert "sample:" not in err.partition("\n")[2]
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "message"),
+    [
+        ("BUDGET_BUDGET", "foo", "BUDGET_BUDGET 'foo': not a size: 'foo'"),
+        ("BUDGET_BUDGET", "CUDA7=1GiB", "BUDGET_BUDGET 'CUDA7=1GiB': no device 'CUDA7'"),
+        ("BUDGET_UTILIZATION", "2", "BUDGET_UTILIZATION: 2: must be above 0 and at most 1"),
+        ("BUDGET_ALIGN", "0", "BUDGET_ALIGN: 0: must be at least 1"),
+    ],
+)
+def test_variables(variable, text, message):
+    code, _, err = budget(FIT, **{variable: text})
+    assert code == (5 if "no device" in message else 2)
+    assert message in err
+    assert "--budget" not in err
+    assert "--utilization" not in err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('budget = "foo"', "budget.toml: budget 'foo': not a size"),
+        ("align = 0", "align: 0: must be at least 1"),
+        ("ledger = 3", "ledger: 3 is no text"),
+        ("reserve = 1.5", "reserve: 1.5 is no whole number"),
+        ("floor = 1.5", "floor: 1.5 is no whole number"),
+    ],
+)
+def test_files(text, message, tmp_path):
+    path = tmp_path / "budget.toml"
+    path.write_text(text, encoding="utf-8")
+    code, _, err = budget(f"{FIT} --config {path}")
+    assert code == 2
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['budget = "8GiB"', "reserve = 1048576", "headroom = 0.1", "utilization = 0.9", "budget = 8589934592"],
+)
+def test_files_that_mean_something(text, tmp_path):
+    path = tmp_path / "budget.toml"
+    path.write_text(text, encoding="utf-8")
+    assert budget(f"{FIT} --config {path} -c 4k")[0] == 0
