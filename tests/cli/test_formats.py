@@ -91,7 +91,8 @@ def test_two_forms_at_once_are_refused_by_every_command(run, name):
 
 
 CODES = {"fit-short": 3, "fit-several": 3, "fit-refused": 3, "request-too-long": 3, "check-failing": 3, "verify": 3,
-         "advise-nothing": 3, "fit": 0, "fit-evict": 0, "fit-inventory": 0, "max-ctx": 0, "config": 0, "cache": 0}  # fmt: skip
+         "advise-nothing": 3, "fit": 0, "fit-evict": 0, "fit-inventory": 0, "max-ctx": 0, "config": 0,
+         "cache": 0}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CODES)

@@ -143,8 +143,6 @@ def _result(case: Case, folder: Path, models: dict[_Key, Loaded], *, no_cache: b
 
 def _question(case: Case, folder: Path, *, no_cache: bool) -> Question:
     """The same question that options on a command line would add up to, without anybody's configuration."""
-    from budget.cli.options import Question
-
     from budget.runtime.words import split_words
 
     class GateQuestion(Question):
