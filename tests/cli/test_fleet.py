@@ -121,7 +121,7 @@ def test_the_profile_says_what_the_plan_says(run):
         ("request", ("request", "--used", "9", "--capacity", "8")),
         ("profile", ("inspect", SAMPLE, "--profile", *CARD)),
         ("config", ("config",)),
-        ("hardware", ("hardware", SAMPLE)),
+        ("hardware", ("hardware", "rtx 4090")),
         ("scan", ("scan", "{tmp}", *CARD)),
         ("cache", ("cache",)),
         ("machine", ("devices", "--gpu", "24GiB", "--ram", "64GiB")),

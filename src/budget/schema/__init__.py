@@ -6,15 +6,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from budget.schema import files, fleet, grid, machine, plan
+from budget.schema import advice, context, files, fleet, grid, machine, plan, tensors
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "fit": plan.Fit,
-    "max-ctx": plan.MaxCtx,
-    "inspect": plan.Inspect,
-    "place": plan.Place,
-    "verify": plan.Verify,
-    "advise": plan.Advise,
+    "max-ctx": context.MaxCtx,
+    "inspect": tensors.Inspect,
+    "place": tensors.Place,
+    "verify": tensors.Verify,
+    "advise": advice.Advise,
     "sweep": grid.Sweep,
     "diff": grid.Diff,
     "check": grid.Check,

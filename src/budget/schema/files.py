@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, create_model
 
 from budget.planning.config import KEYS
-from budget.schema.base import Object
+from budget.schema.base import SCHEMA_KEY, Object
 from budget.schema.machine import MachineFile
 
 OneOrMore = str | list[str]
@@ -21,43 +21,51 @@ class ResidentRow(Object):
     """A model that was admitted and not released."""
 
     name: str
+    """What `--name` called it; no two residents share one."""
     usage_bytes: dict[str, NonNegativeInt]
-    """Bytes by device name."""
+    """Bytes that it claims, by device; `CPU` is RAM."""
     pid: int | None = None
+    """Process that holds it; null where it is not known."""
     model: str | None = None
+    """Where the model came from; null where it is not known."""
     n_ctx: int | None = None
+    """Total context it was planned with, tokens; null where it is not known."""
 
 
 class LedgerFile(Object):
-    """What `--ledger FILE` reads and `--admit` writes."""
+    """The file of `--ledger FILE`, which `--admit` writes: models that were admitted and not released."""
 
-    schema_: Literal["budget/ledger/v1"] = Field(alias="schema")
+    schema_: Literal["budget/ledger/v1"] = SCHEMA_KEY
     residents: list[ResidentRow] = Field(default_factory=list)
+    """In order of admission."""
 
 
 class InventoryNode(Object):
     """One host."""
 
     name: str
+    """What answers call it."""
     machine: MachineFile
+    """Its memory, as `budget devices --json` writes it there."""
 
 
 class InventoryFile(Object):
-    """Hosts with their machines, for `--inventory FILE`."""
+    """A file for `--inventory FILE` and `--rpc-from FILE`: hosts with their machines."""
 
-    schema_: Literal["budget/inventory/v1"] = Field(alias="schema")
+    schema_: Literal["budget/inventory/v1"] = SCHEMA_KEY
     nodes: list[InventoryNode]
+    """The hosts, in the order of the answers."""
 
 
 class GateMachine(Object):
     """A machine that a gate describes."""
 
     gpu: OneOrMore | None = None
-    """As `--gpu`: a size or a name of the catalogue."""
+    """GPUs as `--gpu` takes them: sizes or names of the catalogue, such as `2x 24GiB`."""
     ram: str | None = None
-    """As `--ram`; left away, that of the machine of the catalogue, or of this machine."""
+    """RAM, a size as `--ram` takes it; left away, that of the machine of the catalogue, or of this machine."""
     no_gpu: bool = False
-    """The CPU alone."""
+    """Plan for the CPU alone."""
     file: str | None = None
     """A machine file, or a name of the catalogue."""
 
@@ -75,13 +83,13 @@ class GateShared(Object):
     settings: OneOrMore | None = None
     """llama.cpp's flags, or names of `[settings]`."""
     budget: str | None = None
-    """As `--budget`."""
+    """What may be used, as `--budget` takes it: `auto`, `unlimited`, a size, or a list such as `vram=24GiB`."""
     overhead: str | None = None
-    """As `--overhead`."""
+    """What the process takes on each GPU beyond llama.cpp's buffers, as `--overhead` takes it: `auto` or a size."""
     reserve: str | None = None
-    """As `--reserve`."""
+    """What is to be left free on every device, a size as `--reserve` takes it."""
     assume: str | None = None
-    """As `--assume`: the architecture whose rules hold for models that budget does not know."""
+    """An architecture as `--assume` takes it, whose rules hold for models that budget does not know."""
     fits: bool | None = None
     """Whether it must fit, or must not."""
     expect: OneOrMore | dict[str, bool | int | str] | None = None
@@ -100,7 +108,7 @@ class GateRow(GateShared):
 
 
 class GateFile(Object):
-    """`GATE.toml`, which `budget check` reads."""
+    """The file that `budget check GATE.toml` reads: models, machines and settings that must meet expectations."""
 
     models: dict[str, str] = Field(default_factory=dict)
     """Names for models."""
@@ -120,6 +128,6 @@ _CONFIG_FIELDS: dict[str, Any] = {
 ConfigFile: type[BaseModel] = create_model(
     "ConfigFile",
     __config__=ConfigDict(extra="forbid"),
-    __doc__="`budget.toml`, options that hold where neither a flag nor the environment says otherwise.",
+    __doc__="The file `budget.toml`: options that hold where neither a flag nor the environment says otherwise.",
     **_CONFIG_FIELDS,
 )

@@ -1,387 +1,256 @@
-"""Shapes of what is said about one model: plans, contexts, placement, headers, advice."""
+"""The shape of `budget fit --json`, and of its parts, which other answers hold too."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import NonNegativeInt
 
-from budget.schema.base import Basis, Object, Verdict
+from budget.schema.base import (
+    SCHEMA_KEY,
+    Basis,
+    BufferName,
+    CacheType,
+    DeviceKind,
+    DeviceName,
+    DeviceOrMeta,
+    KnownHow,
+    Object,
+    Source,
+    SplitMode,
+    Verdict,
+)
 
 
 class Engine(Object):
+    """The program whose memory is planned."""
+
     name: Literal["llama.cpp"]
+    """Always `llama.cpp`."""
     validated_commit: str
     """The llama.cpp commit whose arithmetic this is."""
 
 
 class ModelFacts(Object):
+    """The model that the plan is about."""
+
     path: str
-    """The model as it was named."""
+    """The model as it was named: a path, an address, `sample:NAME`; `described model` where numbers describe it."""
     architecture: str
+    """`general.architecture` of the header, such as `llama`; `described` where numbers describe the model."""
     n_layer: int | None
+    """Blocks, multi-token-prediction ones not counted; null where numbers describe the model without them."""
     n_ctx_train: int | None
-    """Trained context, tokens; null where it is not known."""
+    """Trained context, tokens; null where the model is described by numbers that do not give it."""
     file_bytes: NonNegativeInt | None
-    """Size of the file, or of all shards; null where it is not known."""
+    """Size of the file, or of all shards, bytes; of the weights where numbers describe the model. null where it is
+    not known."""
 
 
 class ResolvedSettings(Object):
     """llama.cpp's settings as it resolves them."""
 
     n_ctx: int
-    """Total context, tokens, padded."""
+    """Total context (`-c`), tokens, padded to 256 for every separate cache."""
     n_ctx_seq: int
-    """Context of one slot, tokens."""
+    """Context of one slot, tokens: all of `n_ctx` with `kv_unified`, else an equal share."""
     n_seq_max: int
-    """Slots."""
+    """Sequences that are served at once: llama-server's slots (`-np`)."""
     n_batch: int
+    """Logical batch (`-b`), tokens; no larger than the context where attention is causal."""
     n_ubatch: int
+    """Physical batch (`-ub`), tokens, at most `n_batch`; compute buffers grow with it."""
     n_gpu_layers: int
-    """As given: -1 auto, -2 all."""
-    split_mode: Literal["none", "layer", "row", "tensor"]
-    type_k: str
-    type_v: str
+    """Layers to offload (`-ngl`) as given, the output layer counted: -1 is auto, -2 all."""
+    split_mode: SplitMode
+    """How the model is divided between devices (`-sm`)."""
+    type_k: CacheType
+    """GGML type of the K cache (`-ctk`)."""
+    type_v: CacheType
+    """GGML type of the V cache (`-ctv`)."""
     flash_attn: bool
-    """After `auto` is resolved."""
+    """Whether flash attention is used (`-fa`), after `auto` is resolved."""
     kv_unified: bool
+    """Whether all slots share one cache (`-kvu`)."""
     offload_kqv: bool
+    """Whether each cache is on the device of its layer; false keeps them in RAM (`-nkvo`)."""
     swa_full: bool
-    load_mode: str
+    """Whether sliding-window layers keep the whole context (`--swa-full`)."""
+    load_mode: Literal["auto", "none", "mmap", "mlock", "mmap+mlock", "dio"]
+    """How the file is read (`-lm`) as given; `auto` maps it unless a device cannot use mapped weights."""
 
 
 class BudgetFacts(Object):
+    """What memory may be used."""
+
     mode: Literal["auto", "combined", "per_device", "unlimited"]
+    """`auto`: the free memory of each GPU and 80 % of the available RAM; `combined`: one pool for RAM and GPUs;
+    `per_device`: caps for single devices; `unlimited`: no cap."""
     text: str
-    """As it was written."""
+    """As it was written, such as `24GiB` or `ram=64GiB,vram=24GiB`."""
     combined_bytes: NonNegativeInt | None
-    """The one pool of mode `combined`."""
+    """The one pool of mode `combined`, bytes; null in every other mode."""
 
 
 class DeviceBasis(Object):
-    """How each number is known."""
+    """How each number of a device is known.
+
+    `exact`: read from the file, or llama.cpp's own arithmetic, checked against it. `formula`: the arithmetic is
+    known, this case was not checked. `estimate`: a guess.
+    """
 
     weights: Basis
+    """Of `weights_bytes`."""
     context: Basis
+    """Of `context_bytes`, and of `output_bytes`."""
     compute: Basis
+    """Of `compute_bytes`."""
     overhead: Basis
+    """Of `overhead_bytes`; `exact` where there is none or `--overhead` gives it."""
 
 
 class DeviceRow(Object):
-    name: str
-    kind: Literal["gpu", "igpu", "accel", "cpu"]
+    """What one memory device must hold, and what it may."""
+
+    name: DeviceName
+    kind: DeviceKind
+    """What llama.cpp takes the device for; `cpu` is the host."""
     weights_bytes: NonNegativeInt
+    """Weights, bytes: allocated with their padding, or the span of the file that is mapped."""
     context_bytes: NonNegativeInt
-    """K/V caches and recurrent state."""
+    """K/V caches and recurrent state, bytes."""
     compute_bytes: NonNegativeInt
+    """Compute buffers, which hold the activations of one physical batch (`n_ubatch`), bytes."""
     output_bytes: NonNegativeInt
-    """Logits and embeddings handed to the caller."""
+    """Logits and embeddings handed to the caller, a row for each slot, bytes."""
     extras_bytes: NonNegativeInt
-    """Projector, adapters, and drafting; `extras` names the parts."""
+    """Projector, adapters, and drafting, bytes; `extras` of `budget fit --json` names the parts."""
     overhead_bytes: NonNegativeInt
-    """What the process takes beyond llama.cpp's buffers."""
+    """What the process takes beyond llama.cpp's buffers, such as the CUDA context, kernels and pools, bytes."""
     reserve_bytes: NonNegativeInt
-    """Left free on request."""
+    """To be left free on request (`--reserve`), bytes."""
     required_bytes: NonNegativeInt
-    """Sum of the above."""
+    """Sum of weights, context, compute, output, extras, overhead and reserve, bytes."""
     available_bytes: NonNegativeInt | None
-    """What may be used; null where there is no cap in bytes or it is not known."""
+    """What may be used there, bytes, what other models hold taken off; null where it has no cap of its own or its
+    memory is not known."""
     fits: bool | None
-    """null where it is not known."""
+    """Whether it may hold what it must; null where its memory is not known. One pool for all (budget mode
+    `combined`) is judged in `failures`, not here."""
     basis: DeviceBasis
+    """How each number is known."""
 
 
 class BufferRow(Object):
-    """One llama.cpp buffer type, named as llama.cpp names it."""
+    """One llama.cpp buffer type and what it holds, to be held against the log of a real load."""
 
-    name: str
-    device: str
+    name: BufferName
+    device: DeviceOrMeta
     weights_bytes: NonNegativeInt
+    """`model buffer size` of the log, bytes."""
     context_bytes: NonNegativeInt
+    """`KV buffer size` and `RS buffer size` of the log, bytes."""
     compute_bytes: NonNegativeInt
+    """`compute buffer size` of the log, bytes."""
     output_bytes: NonNegativeInt
+    """Logits and embeddings handed to the caller, bytes."""
 
 
 class ExtraRow(Object):
     """One part of a projector, an adapter or a draft model on one device."""
 
     part: Literal["projector", "lora", "control_vector", "draft", "mtp", "speculation"]
+    """What it belongs to; `mtp` is drafting with the model's own multi-token-prediction blocks, `speculation` the
+    output buffers that drafting needs besides."""
     kind: Literal["weights", "context", "compute", "output", "overhead"]
-    device: str
-    buffer: str
+    """What it holds; `overhead` is scratch of a second backend on the device."""
+    device: DeviceName
+    buffer: BufferName
     size_bytes: NonNegativeInt
-    """Once it has been used to the full."""
+    """Once it has been used to the full, bytes."""
     at_load_bytes: NonNegativeInt | None
-    """At load, where that is less."""
-    basis: Basis
-    source: str
+    """At load, bytes, where that is less; null where nothing grows later."""
+    basis: KnownHow
+    source: Source
 
 
 class HostPart(Object):
-    """One line of the host's account."""
+    """One line of the host's account: what a server takes of RAM."""
 
     name: str
+    """What it is, such as `compute buffer (CUDA_Host)`, `vocabulary` or `prompt cache (--cache-ram)`."""
     kind: Literal["file pages", "private", "pinned"]
     """Pages of the file can be dropped and read again; private memory cannot; pinned cannot even be swapped."""
     steady_bytes: NonNegativeInt
-    """After loading, with short prompts."""
+    """After loading, with short prompts, bytes."""
     worst_bytes: NonNegativeInt
-    """Once every slot, cache and limit is full."""
-    basis: Basis
-    source: str
+    """Once every slot, cache and limit is full, bytes."""
+    basis: KnownHow
+    source: Source
 
 
 class FailureRow(Object):
+    """A device that must hold more than it may."""
+
     device: str
     """The device, `total` for one pool, or `unified memory` for RAM and GPU that are one."""
     required_bytes: NonNegativeInt
+    """What it must hold, bytes, reserve included."""
     available_bytes: NonNegativeInt
+    """What it may hold, bytes, what other models hold taken off; never negative."""
     short_bytes: NonNegativeInt
+    """The difference, bytes."""
+
+
+class SuggestionRow(Object):
+    """One change that helps a plan that does not fit, tried as a whole plan."""
+
+    flag: str
+    """The change as typed, such as `-ctk q8_0 -ctv q8_0`."""
+    settings: dict[str, Any]
+    """Every changed setting with its new value, by llama.cpp's parameter name, such as `type_k` or `n_parallel`."""
+    device: str
+    """The device that falls short by most, or `total` for one pool."""
+    gained_bytes: NonNegativeInt
+    """Bytes that are no longer needed on that device."""
+    fits: bool
+    """Whether this change alone is enough."""
+    cost: str
+    """What is lost by it, such as `slower prompts`."""
+    text: str
+    """All of it as one sentence."""
 
 
 class Fit(Object):
-    """`budget fit --json`."""
+    """What `budget fit MODEL --json` prints: the verdict and every number behind it."""
 
-    schema_: Literal["budget/fit/v1"] = Field(alias="schema")
+    schema_: Literal["budget/fit/v1"] = SCHEMA_KEY
     verdict: Verdict
+    """`unknown` where a number that decides is not known, which `notes` says; it never means that it fits."""
     engine: Engine
+    """The llama.cpp whose memory is planned."""
     model: ModelFacts
+    """The model that was asked about."""
     settings: ResolvedSettings
+    """llama.cpp's settings, with its defaults filled in."""
     budget: BudgetFacts
+    """What may be used of the machine's memory."""
     devices: list[DeviceRow]
+    """A row for each device that the model uses, in llama.cpp's order, and the host last."""
     buffers: list[BufferRow]
+    """The same memory by llama.cpp's buffer types; extras, overhead and reserve are not in it."""
     extras: list[ExtraRow]
+    """Parts of projector, adapters and draft model; empty without them."""
     host_memory: list[HostPart] | None
-    """What a server takes of RAM, part by part; null for a model without a file."""
+    """What a server takes of RAM, part by part, what grows after loading included; null for a model without a
+    file."""
     failures: list[FailureRow]
+    """Where memory falls short; empty unless the verdict is `does_not_fit`."""
     max_ctx: NonNegativeInt | None
-    """Largest total context that fits, tokens; null where none does or it is not known."""
-    suggestions: list[dict[str, Any]]
+    """Largest total context (`-c`) that fits, tokens, within the trained one; null where none does, it is not known,
+    or the plan is part of `budget advise --json`."""
+    suggestions: list[SuggestionRow]
+    """Changes that would help, those that are enough first; empty where it fits, where none helps, and in
+    `budget advise --json`."""
     notes: list[str]
-
-
-class WindowFacts(Object):
-    """The window that can be served under the policy; every context is in tokens."""
-
-    n_ctx_model: int | None
-    """Trained context."""
-    n_ctx_requested: int | None
-    """null asks for all there is."""
-    n_ctx_memory: int | None
-    """What memory holds."""
-    n_ctx: int
-    """What can be served."""
-    n_ctx_hot: int
-    """Tokens in the cache."""
-    n_ctx_cold: int
-    """Tokens whose K/V fit in the RAM set aside for it."""
-    n_ctx_planner: int
-    """Hot and cold together, inside the other limits."""
-    usable_bytes: int | None
-    required_bytes: NonNegativeInt
-    clamped: bool
-    reason: (
-        Literal[
-            "max_resident", "reserve", "memory", "model_limit", "weights", "min_hot_context", "kv_unknown"
-        ]
-        | None
-    )
-    """Stable code of what bound it; null where nothing did."""
-    sentence: str
-    verdict: Verdict
-
-
-class MaxCtx(Object):
-    """`budget max-ctx --json`."""
-
-    schema_: Literal["budget/max-ctx/v1"] = Field(alias="schema")
-    max_ctx: int
-    """Largest total context that fits, tokens."""
-    n_ctx_seq: int
-    n_seq_max: int
-    kv_unified: bool
-    n_ctx_train: int | None
-    """Trained context, tokens; null where it is not known."""
-    bound_by: Literal["model", "requested", "runtime", "hardware", "none"]
-    """The limit that binds."""
-    limits: dict[str, int | None]
-    """Every limit by name, tokens; null where it is not given or not known."""
-    capacity: WindowFacts
-
-
-class TypeRow(Object):
-    type: str
-    n_tensors: int
-    tensor_bytes: NonNegativeInt
-
-
-class LayerRow(Object):
-    layer: int | None
-    """null for tensors outside blocks."""
-    n_tensors: int
-    tensor_bytes: NonNegativeInt
-
-
-class Inspect(Object):
-    """`budget inspect --json`."""
-
-    schema_: Literal["budget/inspect/v1"] = Field(alias="schema")
-    engine: Engine
-    path: str
-    file_bytes: NonNegativeInt | None
-    gguf_version: int | None
-    name: str | None
-    architecture: str
-    known: bool
-    """Whether budget knows the architecture's memory rules."""
-    memory: str | None
-    """Kind of context memory: `kv iswa hybrid recurrent none ...`."""
-    n_ctx_train: int | None
-    n_layer: int | None
-    n_layer_nextn: int | None
-    """Multi-token-prediction blocks."""
-    n_embd: int | None
-    n_vocab: int | None
-    n_head: list[int] | None
-    n_head_kv: list[int] | None
-    n_embd_head_k: int | None
-    n_embd_head_v: int | None
-    n_swa: int | None
-    """Sliding window, tokens."""
-    swa_layers: list[int]
-    recurrent_layers: list[int]
-    is_mla: bool | None
-    n_expert: int | None
-    n_expert_used: int | None
-    n_tensors: int | None
-    tensor_bytes: NonNegativeInt
-    types: list[TypeRow]
-    layers: list[LayerRow]
-
-
-class PlacedLayer(Object):
-    layer: int
-    device: str
-
-
-class PlacedWeight(Object):
-    name: str
-    type: str
-    buffer: str
-    class_: Literal["input", "output", "repeating"] = Field(alias="class")
-    layer: int | None
-    duplicate: bool
-    """A second copy: a tied output, or a rope table on a further device."""
-    allocated_bytes: NonNegativeInt
-    """With padding; 0 where it shares another's memory."""
-
-
-class SkippedWeight(Object):
-    name: str
-    tensor_bytes: NonNegativeInt
-
-
-class PlacedCache(Object):
-    name: str
-    type: str
-    layer: int
-    buffer: str
-    allocated_bytes: NonNegativeInt
-
-
-class LiveRow(Object):
-    name: str
-    op: str
-    ne: list[int]
-    """Shape, innermost dimension first."""
-    allocated_bytes: NonNegativeInt
-
-
-class ComputeRow(Object):
-    buffer: str
-    compute_bytes: NonNegativeInt
-    live_at_peak: list[LiveRow] | None
-    """What lies in the buffer when it is fullest; null unless `--compute` asks for it."""
-
-
-class Place(Object):
-    """`budget place --json`."""
-
-    schema_: Literal["budget/place/v1"] = Field(alias="schema")
-    engine: Engine
-    path: str
-    n_gpu_layers: int
-    split_mode: Literal["none", "layer", "row", "tensor"]
-    layers: list[PlacedLayer]
-    output_device: str
-    tensors: list[PlacedWeight]
-    skipped: list[SkippedWeight]
-    caches: list[PlacedCache]
-    compute: list[ComputeRow]
-
-
-class VerifyRow(Object):
-    scope: str
-    buffer: str
-    kind: str
-    planned_bytes: NonNegativeInt
-    printed_bytes: NonNegativeInt
-    """As llama.cpp printed it, at the precision of its text."""
-    difference_bytes: int
-    """Planned less printed."""
-    agrees: bool
-
-
-class Verify(Object):
-    """`budget verify --json`."""
-
-    schema_: Literal["budget/verify/v1"] = Field(alias="schema")
-    engine: Engine
-    agrees: bool
-    rows: list[VerifyRow]
-
-
-class SpeedFacts(Object):
-    """Upper bounds from memory bandwidth; null where one is not known."""
-
-    basis: Literal["estimate"]
-    tokens_per_second: float | None
-    """Generated tokens of one sequence."""
-    prompt_tokens_per_second: float | None
-    n_filled: NonNegativeInt
-    """Tokens in the cache when the token is generated."""
-    read_bytes: dict[str, NonNegativeInt]
-    """Bytes read on each device for one generated token."""
-    bus_bytes: NonNegativeInt
-    """Activations that cross between devices for one generated token."""
-    unknown: list[str]
-    """Devices whose bandwidth is not known and that are read."""
-
-
-class Alternative(Object):
-    """Settings that are better at context, speed, quality or slots."""
-
-    command: list[str]
-    """A llama-server command line, as arguments."""
-    settings: dict[str, Any]
-    """Settings that are not llama.cpp's defaults, and the context and the layers in any case."""
-    plan: Fit
-    costs: list[str]
-    """What is given up, in sentences."""
-    speed: SpeedFacts
-
-
-class Advise(Object):
-    """`budget advise --json`; where nothing fits `command`, `settings` and `speed` are null."""
-
-    schema_: Literal["budget/advise/v1"] = Field(alias="schema")
-    command: list[str] | None
-    settings: dict[str, Any] | None
-    plan: Fit
-    """Where nothing fits, the plan of what was asked for."""
-    costs: list[str]
-    speed: SpeedFacts | None
-    alternatives: list[Alternative]
-    ranked_by: Literal["speed", "weights"]
-    """What stands for speed: the roofline, or weight bytes on GPUs where a bandwidth is not known."""
-    notes: list[str]
+    """What is worth saying beside the numbers, and why a verdict is unknown, in sentences."""

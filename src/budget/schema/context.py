@@ -1,0 +1,85 @@
+"""The shape of `budget max-ctx --json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import NonNegativeInt
+
+from budget.schema.base import SCHEMA_KEY, Object, Verdict
+
+
+class WindowFacts(Object):
+    """The window that can be served under the policy; every context is in tokens."""
+
+    n_ctx_model: int | None
+    """Trained context, once for each slot that has a cache of its own."""
+    n_ctx_requested: int | None
+    """The context that was asked for (`-c`); null asks for all there is."""
+    n_ctx_memory: int | None
+    """What memory holds, looked for up to the larger of the two above; 0 where not even the smallest context fits."""
+    n_ctx: int
+    """What can be served: the smallest of the limits."""
+    n_ctx_hot: int
+    """Tokens in the cache; equal to `n_ctx`."""
+    n_ctx_cold: int
+    """Tokens whose K/V fit in the RAM set aside for it (`host_cold` of budget.toml)."""
+    n_ctx_planner: int
+    """Hot and cold together, inside the trained and the requested context."""
+    usable_bytes: int | None
+    """What may be used, reserve aside, bytes, on the device that is tightest, or of the one pool; null where nothing
+    limits it."""
+    required_bytes: NonNegativeInt
+    """What the requested context takes there, bytes, or what `n_ctx` takes where none was asked for."""
+    clamped: bool
+    """Whether `n_ctx` is less than was asked for, than the trained context where nothing was, or than the smallest
+    useful one (`min_hot_context`)."""
+    reason: (
+        Literal[
+            "max_resident", "reserve", "memory", "model_limit", "weights", "min_hot_context", "kv_unknown"
+        ]
+        | None
+    )
+    """Stable code of what bound it: the trained context is `model_limit`, an option of budget.toml goes by its name.
+    null where nothing did."""
+    sentence: str
+    """The reason for people."""
+    verdict: Verdict
+    """`does_not_fit` where the requested context, or the smallest useful one, is not met."""
+
+
+class Limits(Object):
+    """Every limit on the context, tokens; null where it is not given or not known."""
+
+    model: int | None
+    """Trained context, once for each slot that has a cache of its own; null where it is not known."""
+    requested: int | None
+    """What was asked for (`-c`); null where nothing was."""
+    runtime: int | None
+    """What a backend can do at most; null: llama.cpp has no such limit."""
+    hardware: int | None
+    """What fits in memory, looked for up to the larger of the trained and the requested context; 0 where nothing
+    does."""
+
+
+class MaxCtx(Object):
+    """What `budget max-ctx MODEL --json` prints: the largest context that fits, and what keeps it from being longer."""
+
+    schema_: Literal["budget/max-ctx/v1"] = SCHEMA_KEY
+    max_ctx: int
+    """Largest total context (`-c`) that fits, tokens, whatever `-c` was given; the one chosen where `--utilization`,
+    `--align` or `--floor` is used."""
+    n_ctx_seq: int
+    """Context of one slot at that total, tokens; `--per-slot` prints it."""
+    n_seq_max: int
+    """Sequences that are served at once: llama-server's slots (`-np`)."""
+    kv_unified: bool
+    """Whether all slots share one cache (`-kvu`), so that each may use the whole context."""
+    n_ctx_train: int | None
+    """Trained context, tokens; null where the model is described by numbers that do not give it."""
+    bound_by: Literal["model", "requested", "runtime", "hardware", "none"]
+    """The smallest of the limits, the first in this order where several are equal; `none` where none is known."""
+    limits: Limits
+    """Every limit by name."""
+    capacity: WindowFacts
+    """The window under the policy of budget.toml, the environment and the flags, held against `-c`."""
