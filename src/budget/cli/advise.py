@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from budget.cli.options import Question, count, question
 from budget.cli.output import EXIT, Output
 from budget.cli.parameters import Option
+from budget.errors import UsageError
 
 if TYPE_CHECKING:
     from budget.planning.advise import Advice
@@ -43,6 +44,10 @@ def command(
     Flags given here stay as they are; everything else may change: -c, -ngl, -ts, -ncmoe and -ot, -ctk and -ctv,
     -ub, -np, -nkvo.
     """
+    if only_line and out.is_given:
+        raise UsageError(
+            f"--line is one line; it does not go with --format {out.form}", hint="leave one of them away"
+        )
     from budget.planning.advise import advise
     from budget.planning.speed import parse_bandwidths
 
@@ -57,6 +62,8 @@ def command(
     )
     if only_line:
         _show_line(advice, out, loaded.spec)
+        if servers and not out.quiet:
+            sys.stderr.write("\n".join(["it needs these servers first:", *servers]) + "\n")
     else:
         from budget.render import advise as render
 

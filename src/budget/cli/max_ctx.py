@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from budget.model.facts import Model
     from budget.planning.fit import Request
+    from budget.runtime.settings import ContextParams
 
 
 @question(models="one", window=True)
@@ -68,9 +69,14 @@ def command(
         if not out.quiet:
             from budget.render.words import shortfall_lines
 
-            why = shortfall_lines(smallest) or [_too_little(request, utilization, align)]
+            why = (
+                shortfall_lines(smallest)
+                or list(smallest.reasons)
+                or [_too_little(request, utilization, align)]
+            )
             sys.stderr.write("\n".join(["no context fits:", *why]) + "\n")
-        return int(ExitCode.DOES_NOT_FIT)
+        _show(asked, out, request, None, smallest.layout.params, per_slot=per_slot)
+        return int(ExitCode.UNKNOWN if smallest.verdict == "unknown" else ExitCode.DOES_NOT_FIT)
     if explain and not out.quiet:
         sys.stderr.write(_explanation(request, n_ctx) + "\n")
     params = resolve(with_context(request, n_ctx).settings, loaded.model)
@@ -78,19 +84,39 @@ def command(
     code = ExitCode.OK if n_ctx >= least else ExitCode.DOES_NOT_FIT
     if code is not ExitCode.OK and not out.quiet:
         sys.stderr.write(f"{n_ctx:,} tokens fit, below the smallest useful context of {least:,}\n")
+    _show(
+        asked,
+        out,
+        request,
+        n_ctx if code is ExitCode.OK or out.form == "json" else None,
+        params,
+        per_slot=per_slot,
+    )
+    return int(code)
+
+
+def _show(
+    asked: Question,
+    out: Output,
+    request: Request,
+    n_ctx: int | None,
+    params: ContextParams,
+    *,
+    per_slot: bool,
+) -> None:
+    """One integer, and nothing where no context fits; in other forms what bounds it as well."""
     if out.form in ("table", "plain"):
-        if code is ExitCode.OK:
+        if n_ctx is not None:
             out.write(str(params.n_ctx_seq if per_slot else n_ctx))
-        return int(code)
+        return
     from budget.render.max_ctx import max_ctx_object, max_ctx_rows, max_ctx_screen
 
-    data = max_ctx_object(request, n_ctx, params, capacity=_capacity(asked, loaded.model))
+    data = max_ctx_object(request, n_ctx, params, capacity=_capacity(asked, request.model))
     out.show(
         data=lambda: data,
         screen=lambda: max_ctx_screen(data, per_slot=per_slot),
         rows=lambda: max_ctx_rows(data),
     )
-    return int(code)
 
 
 def _least_useful(asked: Question, request: Request) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from budget.gguf.header import Array
 from budget.memory.kv_cache import CacheTensor, n_embd_k_gqa, n_embd_v_gqa
 from budget.memory.layout import HOST, Basis, Layout
 from budget.model.facts import Model
+from budget.record import record
 from budget.runtime.settings import Settings
 from budget.units import MiB
 
@@ -36,7 +36,7 @@ _STAGING_BYTES = {"dio": 4 * 64 * MiB, "none": 4 * MiB, "mlock": 4 * MiB}
 """Four buffers for uploading weights, by load mode; none where the file is mapped (llama-model-loader.cpp)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class HostPart:
     """One line of the host's account."""
 
@@ -51,7 +51,7 @@ class HostPart:
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class HostMemory:
     """Every part of the host's memory."""
 

@@ -9,6 +9,7 @@ from budget.errors import BudgetError
 from budget.memory.layout import HOST
 from budget.planning.fit import Plan, Request, context_limit, max_context, plan, with_context
 from budget.planning.summary import weights_alone
+from budget.planning.unified import POOL
 from budget.planning.usage import TOTAL
 from budget.record import field_names, record, replace
 from budget.runtime.handlers import EXPERTS_REGEX
@@ -113,6 +114,10 @@ def _moves(answer: Plan, after: Plan) -> bool:
 
 
 def _required(answer: Plan, device: str) -> int:
+    """What `device` holds, or all that share a pool of that name, bytes."""
+    if device == POOL:
+        shared = {HOST, *(d.name for d in answer.request.machine.devices if d.unified)}
+        return sum(d.required_bytes for d in answer.devices if d.name in shared)
     return sum(d.required_bytes for d in answer.devices if device in (d.name, TOTAL))
 
 

@@ -57,6 +57,7 @@ def notes_of(answer: Plan) -> list[str]:
         beyond_trained(answer),
         weights_alone(answer) if answer.failures else None,
         _read_again(answer),
+        _may_grow(answer),
         _larger_than_devices(answer),
         _fits_itself(answer),
     )
@@ -78,6 +79,20 @@ def beyond_trained(answer: Plan) -> str | None:
     if not trained or n_ctx <= round_up(trained, N_CTX_PADDING):
         return None
     return f"a context of {n_ctx:,} tokens is beyond the {trained:,} that the model was trained with"
+
+
+def _may_grow(answer: Plan) -> str | None:
+    """That a server that fits after loading may outgrow RAM once its prompt cache and checkpoints are full."""
+    if answer.verdict != "fits" or answer.request.described is not None:
+        return None
+    from budget.memory.host import host_memory
+
+    may_use = next((d.available_bytes for d in answer.devices if d.name == HOST), None)
+    account = host_memory(answer.request.model, answer.request.settings, answer.layout)
+    worst = account.worst_bytes - account.of_kind("file pages")[1]
+    if may_use is None or worst <= may_use:
+        return None
+    return f"RAM may grow to {format_size(worst)} as prompts are kept (--host shows what); -cram and -ctxcp bound it"
 
 
 def _fits_itself(answer: Plan) -> str | None:

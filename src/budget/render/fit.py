@@ -54,7 +54,8 @@ def fit_screen(
         blocks += [*host_screen(answer), GAP]
     blocks += [*_what_binds(answer, rows), *_what_fits(answer, max_ctx), *_what_to_do(answer, suggestions)]
     blocks += [Text(text, "warn") for text in what_to_give(answer)]
-    blocks += [Text(f"Note: {note}", "dim") for note in notes_of(answer)]
+    notes = [Text(f"Note: {note}", "dim") for note in notes_of(answer)]
+    blocks += [GAP, *notes] if notes and answer.failures else notes
     if verbose:
         blocks += [GAP, source_table(answer)]
     return blocks

@@ -11,14 +11,17 @@ from budget.runtime.settings import ContextParams
 
 
 def max_ctx_object(
-    request: Request, n_ctx: int, params: ContextParams, *, capacity: dict[str, Any]
+    request: Request, n_ctx: int | None, params: ContextParams, *, capacity: dict[str, Any]
 ) -> dict[str, Any]:
-    """`budget/max-ctx/v1`: the largest context, what llama.cpp makes of it, and what keeps it from being longer."""
+    """`budget/max-ctx/v1`: the largest context, what llama.cpp makes of it, and what keeps it from being longer.
+
+    `n_ctx` is None where no context fits.
+    """
     ceiling = ceiling_of(request)
     return {
         "schema": "budget/max-ctx/v1",
         "max_ctx": n_ctx,
-        "n_ctx_seq": params.n_ctx_seq,
+        "n_ctx_seq": None if n_ctx is None else params.n_ctx_seq,
         "n_seq_max": params.n_seq_max,
         "kv_unified": params.kv_unified,
         "n_ctx_train": request.model.n_ctx_train or None,
@@ -29,8 +32,9 @@ def max_ctx_object(
 
 
 def max_ctx_screen(data: dict[str, Any], *, per_slot: bool) -> list[Block]:
-    """One integer."""
-    return [Text(str(data["n_ctx_seq" if per_slot else "max_ctx"]))]
+    """One integer, or that there is none."""
+    n_ctx = data["n_ctx_seq" if per_slot else "max_ctx"]
+    return [Text("no context fits" if n_ctx is None else str(n_ctx))]
 
 
 def max_ctx_rows(data: dict[str, Any]) -> list[dict[str, Any]]:

@@ -66,10 +66,10 @@ class MaxCtx(Object):
     """What `budget max-ctx MODEL --json` prints: the largest context that fits, and what keeps it from being longer."""
 
     schema_: Literal["budget/max-ctx/v1"] = SCHEMA_KEY
-    max_ctx: int
+    max_ctx: int | None
     """Largest total context (`-c`) that fits, tokens, whatever `-c` was given; the one chosen where `--utilization`,
-    `--align` or `--floor` is used."""
-    n_ctx_seq: int
+    `--align` or `--floor` is used. null where none fits or memory is not known."""
+    n_ctx_seq: int | None
     """Context of one slot at that total, tokens; `--per-slot` prints it."""
     n_seq_max: int
     """Sequences that are served at once: llama-server's slots (`-np`)."""
