@@ -37,7 +37,10 @@ def test_a_device_that_one_side_lacks_has_no_size_there():
     a = answer({"CPU": {"weights": 5}})
     b = answer({"CUDA0": {"weights": 3}, "CPU": {"weights": 2}}, n_layer=16)
     found = compare(Side(name="a", answer=a), Side(name="b", answer=b))
-    assert [(f.name, f.a, f.b) for f in found.facts] == [("n_layer", 32, 16)]
+    assert [(f.name, f.a, f.b) for f in found.facts] == [
+        ("n_layer", 32, 16),
+        ("devices", "CPU", "CUDA0, CPU"),
+    ]
     assert [(p.device, p.a_bytes, p.b_bytes, p.difference_bytes) for p in found.required()] == [
         ("CUDA0", None, 3, 3),
         ("CPU", 5, 2, -3),

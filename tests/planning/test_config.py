@@ -54,7 +54,7 @@ def test_numbers_of_the_file_are_taken_as_they_are():
         ({"env": {"BUDGET_HEADROOM": "1.5"}}, "BUDGET_HEADROOM: 1.5"),
         ({"env": {"BUDGET_RESERVE": "lots"}}, "BUDGET_RESERVE: not a size: 'lots'"),
         ({"flags": {"align": "-1"}}, "--align: not a count: '-1'"),
-        ({"flags": {"utilization": "2"}}, "--utilization: --utilization 2"),
+        ({"flags": {"utilization": "2"}}, "--utilization: 2: must be above 0"),
         ({"file": {"headroom": "a lot"}}, "budget.toml: headroom: not a number"),
         ({"file": {"reserve": True}}, "budget.toml: reserve is True"),
         ({"file": {"reserve": [1]}}, r"budget.toml: reserve is \[1\]"),

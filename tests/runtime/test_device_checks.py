@@ -46,7 +46,7 @@ def test_a_device_that_does_not_exist_is_the_machines_error_and_names_those_ther
     ("words", "reason"),
     [
         ("-ts 1,1,1", "3 shares for 2 devices"),
-        ("-dev CUDA0 -ts 1,1", "2 shares for 1 devices"),
+        ("-dev CUDA0 -ts 1,1", "2 shares for 1 device"),
         ("-ts 0,0,1", "3 shares for 2 devices"),
         ("-sm none -mg 2", "-mg 2: there are 2 devices"),
         ("-mg 7", "-mg 7: there are 2 devices"),

@@ -21,7 +21,7 @@ from budget.runtime.values import csv
         pytest.param("-ub -1", "must be 0 or more", id="negative-ubatch"),
         pytest.param("-np 0", "at least one slot", id="no-slot"),
         pytest.param("-ngl most", "not a whole number", id="ngl-word"),
-        pytest.param("-fa maybe", "neither on nor off", id="fa-word"),
+        pytest.param("-fa maybe", "no such choice", id="fa-word"),
         pytest.param("-fit -1", "neither on nor off", id="fit-has-no-auto"),
         pytest.param("-ctk q6_K", "no such choice", id="cache-type"),
         pytest.param("-ctv F16", "no such choice", id="cache-type-in-capitals"),
