@@ -100,7 +100,7 @@ def test_a_condition_that_means_nothing_is_quoted_with_what_to_write(text, words
     [
         ({}, "no [[gate]]", "--init"),
         ({"gates": [ONE]}, "no key 'gates'", "did you mean gate?"),
-        ({"gate": ONE}, "no [[gate]]", "--init"),
+        ({"gate": ONE}, "[gate] is a single table", "[[gate]] with two brackets"),
         ({"gate": [ONE | {"modle": "x"}]}, "no key 'modle'", "did you mean model?"),
         ({"gate": [ONE], "defaults": {"resrve": "1GiB"}}, "[defaults] has no key 'resrve'", "reserve"),
         ({"gate": [{"model": "x", "fits": True}]}, "no machine", "here"),

@@ -7,7 +7,7 @@ import os
 import pytest
 
 import ghost
-from budget.errors import NetworkError, UsageError
+from budget.errors import BadModelError, NetworkError, UsageError
 from budget.source.discover import Found, discover, llama_cpp_folder
 from budget.source.gguf_names import choose, group, kind_of, quant_of
 from budget.source.open import open_model
@@ -116,8 +116,10 @@ def test_llama_cache_moves_the_folder():
     assert str(llama_cpp_folder({"LLAMA_CACHE": "/c"})) == "/c"
 
 
-def test_nothing_found_is_an_empty_list(tmp_path):
-    assert list(discover([str(tmp_path / "nowhere")])) == []
+def test_nothing_found_is_an_empty_list_and_a_folder_that_is_not_there_an_error(tmp_path):
+    assert list(discover([str(tmp_path)])) == []
+    with pytest.raises(BadModelError, match="nowhere: no such file or folder"):
+        list(discover([str(tmp_path / "nowhere")]))
 
 
 def many(folder, n, bad=()):
