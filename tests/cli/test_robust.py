@@ -173,3 +173,45 @@ def test_a_placement_that_does_not_fit_says_so(run):
 def test_every_command_is_named_where_one_is_mistyped(run):
     _, _, err = run("frobnicate")
     assert all(name in err for name in COMMANDS)
+
+
+def test_what_a_resident_takes_of_one_pool_is_not_usable(run):
+    _, out, _ = run("max-ctx", SAMPLE, *CARD.split(), "--budget", "9GiB", "--json")
+    alone = json.loads(out)["capacity"]["usable_bytes"]
+    _, out, _ = run(
+        "max-ctx", SAMPLE, *CARD.split(), "--budget", "9GiB", "--resident", "chat=CUDA0:2GiB", "--json"
+    )
+    beside = json.loads(out)
+    assert alone - beside["capacity"]["usable_bytes"] == 2 << 30
+    assert beside["capacity"]["n_ctx"] == beside["max_ctx"]
+
+
+def test_no_context_that_fits_is_null_in_json_and_nothing_on_stdout(run):
+    asked = ("max-ctx", "sample:llama-3.3-70b", "--gpu", "8GiB", "--ram", "8GiB")
+    code, out, err = run(*asked)
+    assert (code, out) == (3, "")
+    assert "short by" in err
+    code, out, _ = run(*asked, "--json")
+    assert (code, json.loads(out)["max_ctx"], json.loads(out)["n_ctx_seq"]) == (3, None, None)
+
+
+def test_one_line_of_advice_is_no_json(run):
+    code, out, err = run("advise", SAMPLE, *CARD.split(), "--line", "--json")
+    assert (code, out) == (2, "")
+    assert "--line is one line" in err
+
+
+def test_a_change_helps_a_machine_whose_gpu_shares_ram(run):
+    _, out, _ = run("fit", "sample:llama-3.3-70b", "--machine", "m3-max:64GiB", "-c", "128k", "--json")
+    answer = json.loads(out)
+    assert "unified memory" in {f["device"] for f in answer["failures"]}
+    assert answer["suggestions"]
+    assert all(s["gained_bytes"] > 0 for s in answer["suggestions"])
+
+
+def test_a_server_that_may_outgrow_ram_is_noted(run):
+    card = ("sample:gemma-3-27b", "--gpu", "24GiB", "--ram", "16GiB", "-c", "8k", "--json")
+    _, out, _ = run("fit", *card)
+    assert any("RAM may grow to" in note for note in json.loads(out)["notes"])
+    _, out, _ = run("fit", *card, "-cram", "1024", "-ctxcp", "2")
+    assert not any("RAM may grow to" in note for note in json.loads(out)["notes"])

@@ -263,10 +263,12 @@ def capacity_of(request: Request, policy: Policy) -> Capacity:
 
 
 def _binding(answer: Plan) -> tuple[int, int | None]:
-    """Required and usable bytes, reserve aside, where memory is tightest."""
-    pool = answer.request.budget.combined_bytes
+    """Required and usable bytes, residents and reserve aside, where memory is tightest."""
+    request = answer.request
+    pool = request.budget.combined_bytes
     if pool is not None:
-        return sum(answer.usage.values()), pool - sum(d.reserve_bytes for d in answer.devices)
+        taken = sum(request.used.values()) - sum(request.reclaim.values())
+        return sum(answer.usage.values()), max(pool - taken - sum(d.reserve_bytes for d in answer.devices), 0)
     capped = [d for d in answer.devices if d.headroom_bytes is not None and d.required_bytes]
     if not capped:
         return sum(answer.usage.values()), None
