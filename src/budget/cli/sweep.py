@@ -14,7 +14,8 @@ from budget.errors import BudgetError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from budget.planning.sweep import Sweep, Value
+    from budget.planning.axes import Value
+    from budget.planning.grid import Sweep
 
 _RANGE = "4k,8k, or 4k..128k (doubling), or 8k..64k:8k (steps)"
 _FLAGS: Mapping[str, tuple[str, ...]] = {
@@ -64,7 +65,9 @@ def command(
 
     An axis takes at most 64 values, a grid 2048 points on 64 lines. Exit code 0 if any point fits, 3 if none does.
     """
-    from budget.planning.sweep import check_axes, n_series, parse_axis, sweep
+    from budget.planning.axes import check_axes, n_series
+    from budget.planning.axis_values import parse_axis
+    from budget.planning.sweep import sweep
     from budget.source.progress import ReadProgress
 
     given = {"ctx": ctx, "kv": kv, "ctk": ctk, "ctv": ctv, "ngl": ngl, "np": np, "ub": ub}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from budget import __version__
 from budget.errors import UsageError
-from budget.planning.sweep import Sweep
+from budget.planning.grid import Sweep
 from budget.render.plot import Chart, Curve, between, is_log, share_of, spread
 from budget.render.screen import Cell, Table
 from budget.render.sweep import (

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from budget.planning.axes import FIELDS
 from budget.planning.budget import HOST
 from budget.planning.fit import DevicePlan, Plan
+from budget.planning.grid import Point, Series, Sweep
 from budget.planning.parts import Row, binding, rows_of, unlimited
-from budget.planning.sweep import FIELDS, Point, Series, Sweep
 from budget.planning.usage import TOTAL
 from budget.record import replace
 from budget.render.json import ENGINE, device_object, model_object
