@@ -93,13 +93,14 @@ def command(
 
 def _show(out: Output, found: Sweep, loaded: Any) -> None:
     """Print the answer."""
-    from budget.render import sweep as render
+    from budget.render.sweep import sweep_screen
+    from budget.render.sweep_data import sweep_object, sweep_rows
 
     source = loaded.source
     out.show(
-        data=lambda: render.sweep_object(found, path=source.location, file_bytes=source.file_bytes),
-        screen=lambda: render.sweep_screen(found, name=loaded.spec, suggestions=_suggestions(found)),
-        rows=lambda: render.sweep_rows(found),
+        data=lambda: sweep_object(found, path=source.location, file_bytes=source.file_bytes),
+        screen=lambda: sweep_screen(found, name=loaded.spec, suggestions=_suggestions(found)),
+        rows=lambda: sweep_rows(found),
     )
 
 

@@ -16,18 +16,10 @@ from budget.errors import UsageError
 from budget.planning.grid import Sweep
 from budget.render.plot import Chart, Curve, between, is_log, share_of, spread
 from budget.render.screen import Cell, Table
-from budget.render.sweep import (
-    AXIS_NAMES,
-    answer_of,
-    caption,
-    charts,
-    device_table,
-    devices_of,
-    facts,
-    fixed_text,
-    grid_table,
-    problems,
-)
+from budget.render.sweep_charts import charts
+from budget.render.sweep_devices import devices_of
+from budget.render.sweep_tables import caption, device_table, grid_table
+from budget.render.sweep_words import AXIS_NAMES, answer_of, facts, fixed_text, problems
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
