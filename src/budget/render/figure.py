@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from budget import __version__
 from budget.errors import UsageError
 from budget.planning.grid import Sweep
-from budget.render.plot import Chart, Curve, between, is_log, share_of, spread
+from budget.render.chart import Chart, Curve, between, is_log
+from budget.render.scale import share_of, spread
 from budget.render.screen import Cell, Table
 from budget.render.sweep_charts import charts
 from budget.render.sweep_devices import devices_of

@@ -8,7 +8,9 @@ from typing import Any
 
 from budget.planning.fit import Plan
 from budget.planning.grid import Sweep
-from budget.render.plot import MAX_CURVES, Chart, plot
+from budget.render.chart import Chart
+from budget.render.plot import plot
+from budget.render.plot_marks import MAX_CURVES
 from budget.render.screen import GAP, Block, Cell, Drawing, Table, Text, Title
 from budget.render.sweep_charts import charts
 from budget.render.sweep_devices import devices_of

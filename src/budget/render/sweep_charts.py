@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from budget.planning.grid import Series, Sweep
 from budget.planning.parts import binding, rows_of
-from budget.render.plot import Chart, Curve, Limit
+from budget.render.chart import Chart, Curve, Limit
 from budget.render.sweep_devices import device_row, devices_of, limit_bytes, rows_along
 from budget.render.sweep_words import AXIS_NAMES, tick
 from budget.units import GiB, MiB, format_count, format_size
