@@ -91,3 +91,14 @@ class Sweep:
     def plans(self) -> list[Plan]:
         """Every plan there is."""
         return [p.plan for s in self.series for p in s.points if p.plan is not None]
+
+    @property
+    def outcomes(self) -> set[str]:
+        """What its lines come to."""
+        return {series.outcome for series in self.series}
+
+    @property
+    def nearest(self) -> Plan | None:
+        """Of all that does not fit, the plan that falls short by least."""
+        plans = [s.nearest for s in self.series if s.nearest is not None]
+        return min(plans, key=lambda p: sum(f.short_bytes for f in p.failures), default=None)

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from budget.planning.fit import Plan
 from budget.planning.grid import Sweep
 from budget.render.chart import Chart
 from budget.render.plot import plot
@@ -71,12 +70,11 @@ def _drawings(chart: Chart) -> list[Block]:
 
 def _what_to_do(found: Sweep, name: str, suggestions: Sequence[Mapping[str, Any]]) -> list[Block]:
     """The next step where nothing fits, or nothing says what a device may use."""
-    outcomes = {s.outcome for s in found.series}
-    if outcomes == {"unknown"}:
+    if found.outcomes == {"unknown"}:
         unknown = dict.fromkeys(d.name for a in found.plans for d in a.devices if d.fits is None)
         budgets = [[f"--budget {d}=SIZE", f"what {d} may use"] for d in unknown]
         return [Text("Next:", "bold"), Table((), budgets, left=(0, 1), indent=2)] if budgets else []
-    if outcomes != {"does_not_fit"}:
+    if found.outcomes != {"does_not_fit"}:
         return []
     enough = [s for s in suggestions if s["fits"]]
     if not enough:
@@ -86,13 +84,6 @@ def _what_to_do(found: Sweep, name: str, suggestions: Sequence[Mapping[str, Any]
             [f"budget hardware --fits {of}", "cards that do"],
         ]
         return [Text("Next:", "bold"), Table((), further, left=(0, 1), indent=2)]
-    answer = nearest(found)
-    at = "" if answer is None else f" at -c {answer.layout.params.n_ctx}"
+    at = "" if found.nearest is None else f" at -c {found.nearest.layout.params.n_ctx}"
     rows: list[list[Cell]] = [[(s["flag"], "good"), f"costs {s['cost']}"] for s in enough]
     return [Text(f"What makes it fit{at}:", "bold"), Table((), rows, left=(0, 1), wrap=1, indent=2)]
-
-
-def nearest(found: Sweep) -> Plan | None:
-    """Of all that does not fit, the plan that falls short by least."""
-    plans = [s.nearest for s in found.series if s.nearest is not None]
-    return min(plans, key=lambda p: sum(f.short_bytes for f in p.failures), default=None)
