@@ -7,19 +7,10 @@ from itertools import pairwise
 
 import pytest
 
+from budget.render.chart import Chart, Curve, Limit
 from budget.render.lines import Look, to_text
-from budget.render.plot import (
-    MARKERS,
-    MARKERS_ASCII,
-    MAX_CURVES,
-    Chart,
-    Curve,
-    Limit,
-    between,
-    plot,
-    series_style,
-    spread,
-)
+from budget.render.plot import plot
+from budget.render.plot_marks import MARKERS, MARKERS_ASCII, MAX_CURVES, series_style
 
 LINE = Curve(name="f16", points=((0, 0.0), (10, 10.0)))
 TICKS = ((0, "0"), (10, "10"))
@@ -76,12 +67,6 @@ def test_doublings_are_equally_far_apart():
     axis = drawn(Chart(title="x", curves=(curve,), ticks=ticks))[-2]
     at = [i for i, c in enumerate(axis) if c == "┴"]
     assert {b - a for a, b in pairwise(at)} <= {22, 23}
-
-
-def test_a_line_through_points_is_straight_between_them():
-    assert between(((0, 0.0), (4, 8.0), (8, 8.0)), 1) == 2.0
-    assert between(((0, 0.0), (4, 8.0), (8, 8.0)), 6) == 8.0
-    assert between(((0, 0.0), (4, 8.0)), 5) is None
 
 
 def test_nothing_to_draw_is_no_plot():
@@ -180,20 +165,6 @@ def test_labels_of_the_x_axis_never_touch_and_end_with_the_last(n, width):
     assert shown[0] == "100"
     assert shown[-1] == str(99 + n)
     assert len(labels) <= width
-
-
-@pytest.mark.parametrize(
-    ("places", "width", "shown"),
-    [
-        pytest.param([(0, "4k"), (10, "8k"), (19, "16k")], 20, [0, 1, 2], id="all"),
-        pytest.param([(0, "78"), (5, "80"), (6, "81")], 8, [0, 2], id="the-last-before-one-beside-it"),
-        pytest.param([(i * 2, "100") for i in range(6)], 14, [0, 3, 5], id="every-third-and-the-last"),
-        pytest.param([(3, "131072")], 4, [0], id="a-single-one"),
-        pytest.param([], 10, [], id="none"),
-    ],
-)
-def test_labels_that_have_room(places, width, shown):
-    assert [i for i, _ in spread(places, width)] == shown
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from budget.cli.options import Question, question
@@ -12,9 +11,8 @@ from budget.cli.parameters import Option
 from budget.errors import BudgetError, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from budget.planning.sweep import Sweep, Value
+    from budget.planning.axes import Value
+    from budget.planning.grid import Sweep
 
 _RANGE = "4k,8k, or 4k..128k (doubling), or 8k..64k:8k (steps)"
 _FLAGS: Mapping[str, tuple[str, ...]] = {
@@ -27,7 +25,6 @@ _FLAGS: Mapping[str, tuple[str, ...]] = {
     "kv": ("-ctk", "--cache-type-k", "-ctv", "--cache-type-v"),
 }
 """Axis to llama.cpp's own flags for what it sweeps."""
-STDOUT = "-"
 
 
 def _axis(option: str, metavar: str, help: str) -> object:
@@ -64,7 +61,10 @@ def command(
 
     An axis takes at most 64 values, a grid 2048 points on 64 lines. Exit code 0 if any point fits, 3 if none does.
     """
-    from budget.planning.sweep import check_axes, n_series, parse_axis, sweep
+    from budget.cli.pictures import check_targets, write_pictures
+    from budget.planning.axes import check_axes, n_series
+    from budget.planning.axis_values import parse_axis
+    from budget.planning.sweep import sweep
     from budget.source.progress import ReadProgress
 
     given = {"ctx": ctx, "kv": kv, "ctk": ctk, "ctv": ctv, "ngl": ngl, "np": np, "ub": ub}
@@ -73,7 +73,7 @@ def command(
     _refuse_given_twice(asked, axes)
     pictures = {"svg": svg, "png": png, "html": html}
     targets = {form: path for form, path in pictures.items() if path is not None}
-    _check_targets(targets, out, n_series(axes))
+    check_targets(targets, out, n_series(axes))
     loaded = asked.load(asked.specs()[0])
     request = asked.request(loaded.model)
     with ReadProgress("sweep", unit="points", quiet=out.quiet) as progress:
@@ -83,35 +83,32 @@ def command(
             "; ".join(dict.fromkeys(text for s in found.series for text in s.problems)) or "nothing to plan",
             hint="change what llama.cpp refuses",
         )
-    if not _write_pictures(found, loaded.spec, targets):
+    if not write_pictures(found, loaded.spec, targets):
         _show(out, found, loaded)
     return int(exit_of_any(p.verdict for p in found.plans))
 
 
 def _show(out: Output, found: Sweep, loaded: Any) -> None:
     """Print the answer."""
-    from budget.render import sweep as render
+    from budget.render.sweep import sweep_screen
+    from budget.render.sweep_data import sweep_object, sweep_rows
 
     source = loaded.source
     out.show(
-        data=lambda: render.sweep_object(found, path=source.location, file_bytes=source.file_bytes),
-        screen=lambda: render.sweep_screen(found, name=loaded.spec, suggestions=_suggestions(found)),
-        rows=lambda: render.sweep_rows(found),
+        data=lambda: sweep_object(found, path=source.location, file_bytes=source.file_bytes),
+        screen=lambda: sweep_screen(found, name=loaded.spec, suggestions=_suggestions(found)),
+        rows=lambda: sweep_rows(found),
     )
 
 
 def _suggestions(found: Sweep) -> list[dict[str, Any]]:
     """Where nothing fits, what would make the point that comes closest fit."""
-    if {series.outcome for series in found.series} != {"does_not_fit"}:
+    if found.outcomes != {"does_not_fit"} or found.nearest is None:
         return []
     from budget.planning.suggest import suggest, suggestion_object
-    from budget.render.sweep import nearest
 
-    answer = nearest(found)
-    if answer is None:
-        return []
     try:
-        return [suggestion_object(s) for s in suggest(answer)]
+        return [suggestion_object(s) for s in suggest(found.nearest)]
     except BudgetError:
         return []
 
@@ -131,108 +128,3 @@ def _refuse_given_twice(asked: Question, axes: Mapping[str, tuple[Value, ...]]) 
                 f"--{axis} sweeps what {flag} sets",
                 hint=f"leave {flag} away, or leave --{axis} away and keep its one value",
             )
-
-
-def _check_targets(targets: Mapping[str, str], out: Output, n_lines: int) -> None:
-    """Refuse pictures that cannot be written, before anything is planned.
-
-    Raises:
-        UsageError: a file that cannot be, one file for two pictures, or stdout for two things.
-    """
-    if not targets:
-        return
-    from pathlib import Path
-
-    from budget.render.figure import check_lines, require_matplotlib
-
-    forms: dict[str, str] = {}
-    for form, path in targets.items():
-        first = forms.setdefault(path if path == STDOUT else str(Path(path).absolute()), form)
-        if first != form:
-            raise UsageError(f"--{first} and --{form} both write {path}", hint="name a file for each")
-        if not path:
-            raise UsageError(f"--{form} '': no file", hint="name a file, or - for stdout")
-        if path == STDOUT and out.is_given:
-            raise UsageError(
-                f"--{form} - and the answer as {out.form} both write to stdout",
-                hint="name a file for one of them",
-            )
-        if path != STDOUT and not Path(path).parent.is_dir():
-            raise UsageError(f"--{form} {path}: there is no folder {Path(path).parent}", hint="make it first")
-        if path != STDOUT and Path(path).is_dir():
-            raise UsageError(f"--{form} {path}: this is a folder", hint="name a file in it")
-    if targets.get("png") == STDOUT and sys.stdout.isatty():
-        raise UsageError("--png -: a picture on a terminal", hint="send it on: --png - > sweep.png")
-    require_matplotlib()
-    check_lines(n_lines)
-
-
-def _write_pictures(found: Sweep, name: str, targets: Mapping[str, str]) -> bool:
-    """Write what was asked for, all of it drawn before the first file is touched; whether stdout is taken.
-
-    Raises:
-        UsageError: a file cannot be written.
-        BudgetError: the disk is full, or fails.
-    """
-    if not targets:
-        return False
-    from pathlib import Path
-
-    from budget.render.figure import figure_html, figure_png, figure_svg
-
-    draw: dict[str, Callable[[Sweep, str], bytes]] = {
-        "svg": figure_svg,
-        "png": figure_png,
-        "html": figure_html,
-    }
-    drawn = {form: draw[form](found, name) for form in targets}
-    for form, path in targets.items():
-        if path == STDOUT:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(drawn[form])
-            continue
-        try:
-            _write_whole(Path(path), drawn[form])
-        except OSError as e:
-            raise _explained(form, path, e) from e
-    return STDOUT in targets.values()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or leave it as it was; a device or a pipe is written to."""
-    import os
-
-    path = path.resolve()
-    if path.exists() and not path.is_file():
-        path.write_bytes(content)
-        return
-    temporary = path.with_name(f"{path.name[:200]}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            temporary.chmod(path.stat().st_mode & 0o777)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _explained(form: str, path: str, e: OSError) -> BudgetError:
-    """What the system says, and what helps against that."""
-    import errno
-
-    message = f"--{form} {path}: {e.strerror or e}"
-    if e.errno in (errno.ENOSPC, errno.EDQUOT):
-        return BudgetError(message, hint="make room, or name a file on another disk")
-    hints = {
-        errno.EACCES: "name a file in a folder where you may write",
-        errno.EPERM: "name a file in a folder where you may write",
-        errno.EROFS: "name a file on a disk that can be written",
-        errno.ENOENT: "name a file in a folder that is there",
-        errno.ENOTDIR: "name a file in a folder that is there",
-        errno.ENAMETOOLONG: "give it a shorter name",
-    }
-    return UsageError(message, hint=hints.get(e.errno or 0, "name another file"))
