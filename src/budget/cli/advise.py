@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from budget.cli.options import Question, count, question
 from budget.cli.output import EXIT, Output
 from budget.cli.parameters import Option
+from budget.cli.question import Question, count, question
 from budget.errors import UsageError
 
 if TYPE_CHECKING:

@@ -6,15 +6,15 @@ import os
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from budget.cli.options import Question, question
 from budget.cli.output import Output, output_parameters
 from budget.cli.parameters import Argument, Option
+from budget.cli.question import Question, question
 from budget.errors import BudgetError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from budget.cli.options import Loaded
+    from budget.cli.question import Loaded
     from budget.planning.gate import Case, Result
     from budget.render.check import Checked
 

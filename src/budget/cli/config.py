@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from budget.cli.options import Question, question
 from budget.cli.output import Output
+from budget.cli.question import Question, question
 from budget.errors import ExitCode
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from budget.cli.options import Loaded, Question, question
 from budget.cli.output import EXIT, Output, VerboseOption
 from budget.cli.parameters import Option
+from budget.cli.question import Loaded, Question, question
 from budget.errors import UsageError
 
 if TYPE_CHECKING:

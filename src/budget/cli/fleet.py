@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from budget.cli.options import Question
 from budget.cli.output import EXIT, Output
+from budget.cli.question import Question
 from budget.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
-from budget.cli.options import Question, question
 from budget.cli.output import Output
 from budget.cli.parameters import Argument, Option
+from budget.cli.question import Question, question
 from budget.errors import ExitCode, MachineError, UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _planned(
     asked: Question, out: Output, text: str | None, spec: str, ctx: str | None, ram: str, *, n_rows: int
 ) -> list[tuple[HardwareRow, Plan | None]]:
     """Each row with the plan of the model on its machine; None where the settings cannot be had there."""
-    from budget.cli.options import count
+    from budget.cli.question import count
     from budget.errors import BudgetError
     from budget.machine.describe import DESCRIBED_CPU_FEATURES, parse_ram
     from budget.machine.device import Host

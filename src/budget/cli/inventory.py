@@ -6,8 +6,8 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from budget.cli.options import Question
 from budget.cli.output import Output, exit_of_any
+from budget.cli.question import Question
 from budget.errors import BudgetError, UsageError
 
 if TYPE_CHECKING:

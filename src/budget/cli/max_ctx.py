@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
-from budget.cli.options import Question, count, question, reserve_of
 from budget.cli.output import Output
 from budget.cli.parameters import Option
+from budget.cli.question import Question, count, question, reserve_of
 from budget.errors import ExitCode
 
 if TYPE_CHECKING:

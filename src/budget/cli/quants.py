@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from budget.cli.options import Question
 from budget.cli.output import Output, exit_of_any
+from budget.cli.question import Question
 from budget.cli.scan import judge_of
 from budget.errors import BudgetError
 

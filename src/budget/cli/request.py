@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from budget.cli.options import Question, count, question
 from budget.cli.output import Output
 from budget.cli.parameters import Option
+from budget.cli.question import Question, count, question
 from budget.errors import ExitCode, UsageError
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from budget.cli.options import Question, question
 from budget.cli.output import Output
 from budget.cli.parameters import Argument, Option
+from budget.cli.question import Question, question
 from budget.errors import ExitCode, UsageError
 from budget.record import record
 
@@ -31,7 +31,7 @@ class Judge:
 
 def judge_of(asked: Question) -> Judge:
     """The shared options as a judge."""
-    from budget.cli.options import overhead_of, reserve_of
+    from budget.cli.question import overhead_of, reserve_of
     from budget.planning.budget import resolve_budget
 
     budget = resolve_budget(asked.values.get("budget") or "auto", asked.machine)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from budget.cli.options import Question, question
 from budget.cli.output import Output, exit_of_any
 from budget.cli.parameters import Option
+from budget.cli.question import Question, question
 from budget.errors import BudgetError, UsageError
 
 if TYPE_CHECKING:
