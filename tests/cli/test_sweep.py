@@ -253,6 +253,7 @@ def test_a_dash_is_stdout_and_nothing_else(capfdbinary, monkeypatch, tmp_path, f
     [
         (("--svg", "gone/x.svg"), "--svg gone/x.svg: there is no folder gone", "make it first"),
         (("--png", "."), "--png .: this is a folder", "name a file in it"),
+        (("--html", "x" * 300), "File name too long", "a shorter name"),
         (("--html", ""), "--html '': no file", "- for stdout"),
         (("--svg", "x", "--png", "./x"), "--svg and --png both write ./x", "a file for each"),
         (("--svg", "-", "--html", "-"), "--svg and --html both write -", "a file for each"),

@@ -61,9 +61,13 @@ def _check_stdout(form: str, out: Output) -> None:
 def _check_file(form: str, path: str) -> None:
     if not path:
         raise UsageError(f"--{form} '': no file", hint="name a file, or - for stdout")
-    if not Path(path).parent.is_dir():
+    try:
+        is_folder, has_parent = Path(path).is_dir(), Path(path).parent.is_dir()
+    except OSError as e:  # a name that no file can have
+        raise explained(f"--{form}", path, e) from e
+    if not has_parent:
         raise UsageError(f"--{form} {path}: there is no folder {Path(path).parent}", hint="make it first")
-    if Path(path).is_dir():
+    if is_folder:
         raise UsageError(f"--{form} {path}: this is a folder", hint="name a file in it")
 
 

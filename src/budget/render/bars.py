@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from budget.planning.parts import KINDS, Row, unlimited
-from budget.render.lines import Line, Look, Span
+from budget.render.lines import Line, Look, Span, joined
 from budget.render.words import gib
 
 NAMES = {
@@ -84,7 +84,7 @@ def _bar(row: Row, kinds: Sequence[str], width: int, look: Look) -> list[Span]:
         at = min(_column(cap, row.required_bytes, width), width - 1)
         # what is beyond the edge does not fit
         cells[at] = ("┃" if look.unicode else "|", "bold")
-    return _merged(cells)
+    return joined(cells)
 
 
 def _column(size_bytes: int, whole_bytes: int, width: int) -> int:
@@ -96,16 +96,6 @@ def _cell(kind: str, look: Look) -> Span:
     if look.unicode:
         return (_SOLID if look.color and kind != "reserve" else _SHADES[kind]), style
     return _LETTERS[kind], style
-
-
-def _merged(cells: Sequence[Span]) -> list[Span]:
-    spans: list[Span] = []
-    for text, style in cells:
-        if spans and spans[-1][1] == style:
-            spans[-1] = (spans[-1][0] + text, style)
-        else:
-            spans.append((text, style))
-    return spans
 
 
 def _legend(rows: Sequence[Row], drawn: set[str], indent: int, look: Look) -> list[Line]:

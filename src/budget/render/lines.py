@@ -58,6 +58,17 @@ def wrap(text: str, width: int, *, indent: str = "  ") -> list[str]:
     return lines
 
 
+def joined(cells: Sequence[Span]) -> list[Span]:
+    """Neighbours of one style as one span."""
+    spans: list[Span] = []
+    for text, style in cells:
+        if spans and spans[-1][1] == style:
+            spans[-1] = (spans[-1][0] + text, style)
+        else:
+            spans.append((text, style))
+    return spans
+
+
 def to_text(lines: Sequence[Line]) -> str:
     """The lines without their styles."""
     return "\n".join("".join(text for text, _ in line).rstrip() for line in lines)

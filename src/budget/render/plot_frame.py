@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from budget.render.canvas import Canvas
 from budget.render.chart import Chart, Limit
-from budget.render.lines import Line, Look, Span, columns
+from budget.render.lines import Line, Look, Span, columns, joined
 from budget.render.plot_marks import marker, series_style, star
 from budget.render.scale import Scale, spread
 
@@ -27,22 +27,12 @@ def framed(
     for y in range(canvas.height):
         rule = (_rule(look), "bad") if y in rules else (" ", "")
         head = f"{named.get(y, '').rjust(left)}{tick if y in named else edge}"
-        lines.append(((head, "dim"), *_joined(canvas.row(y, rule, look))))
+        lines.append(((head, "dim"), *joined(canvas.row(y, rule, look))))
     return lines
 
 
 def _rule(look: Look) -> str:
     return "╌" if look.unicode else "-"
-
-
-def _joined(cells: Sequence[Span]) -> list[Span]:
-    spans: list[Span] = []
-    for text, style in cells:
-        if spans and spans[-1][1] == style:
-            spans[-1] = (spans[-1][0] + text, style)
-        else:
-            spans.append((text, style))
-    return spans
 
 
 def x_axis(chart: Chart, scale: Scale, left: int, look: Look) -> list[Line]:
