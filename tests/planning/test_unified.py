@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from budget import api
 from budget.machine.device import Device, Host, Machine
+from budget.machine.hardware import resolve_machine
 from budget.planning.budget import resolve_budget
+from budget.planning.fit import shared_memory
+from budget.planning.summary import notes_of
 from budget.planning.unified import pool_bytes, pool_shortfall
 from budget.units import GiB
 
@@ -65,3 +69,13 @@ def test_nothing_on_the_device_is_a_matter_of_ram_alone():
     where = machine()
     answer = pool_shortfall(where, resolve_budget("auto", where), {"MTL0": 0, "CPU": 60 * GiB}, {}, {}, {})
     assert answer is None
+
+
+def test_rows_of_one_memory_are_noted_with_what_they_take_together():
+    answer = api.plan(api.request("sample:llama-3.3-70b", "-c 8k", machine=resolve_machine("m3-max:64GiB")))
+    (note,) = [n for n in notes_of(answer) if "one memory" in n]
+    needs = {d.name: d.required_bytes for d in answer.devices}
+    shared = shared_memory(answer)
+    assert shared.required_bytes == sum(needs.values())
+    assert note.startswith("MTL0 and CPU share one memory: together they take ")
+    assert shared.available_bytes == answer.request.machine.host.ram_available_bytes

@@ -286,6 +286,11 @@ def _pool(request: Request, layout: Layout, devices: tuple[DevicePlan, ...]) -> 
     )  # fmt: skip
 
 
+def shared_memory(answer: Plan) -> Shortfall | None:
+    """What RAM and the devices that share it take and hold as one, short or not; None where none shares it."""
+    return _pool(answer.request, answer.layout, answer.devices)
+
+
 def with_context(request: Request, n_ctx: int) -> Request:
     """The same request at another total context, tokens."""
     return replace(request, settings=replace(request.settings, n_ctx=n_ctx, kv_unified_per_slot=0))

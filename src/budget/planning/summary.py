@@ -6,7 +6,7 @@ from typing import Literal
 
 from budget.machine.device import Machine
 from budget.planning.budget import HOST
-from budget.planning.fit import Plan, headroom_bytes
+from budget.planning.fit import Plan, headroom_bytes, shared_memory
 from budget.planning.unified import POOL
 from budget.runtime.settings import FIT_CTX_FULL, N_CTX_PADDING, N_GPU_LAYERS_AUTO, Settings
 from budget.units import GiB, format_size, round_up
@@ -58,6 +58,7 @@ def notes_of(answer: Plan) -> list[str]:
         weights_alone(answer) if answer.failures else None,
         _read_again(answer),
         _may_grow(answer),
+        _one_memory(answer),
         _larger_than_devices(answer),
         _fits_itself(answer),
     )
@@ -79,6 +80,16 @@ def beyond_trained(answer: Plan) -> str | None:
     if not trained or n_ctx <= round_up(trained, N_CTX_PADDING):
         return None
     return f"a context of {n_ctx:,} tokens is beyond the {trained:,} that the model was trained with"
+
+
+def _one_memory(answer: Plan) -> str | None:
+    """That rows of devices are parts of one memory, and what they take of it together."""
+    shared = shared_memory(answer)
+    if shared is None or any(f.device == POOL for f in answer.failures):
+        return None
+    names = [d.name for d in answer.request.machine.devices if d.unified]
+    size = f"{format_size(shared.required_bytes)} of {format_size(shared.available_bytes)}"
+    return f"{' and '.join([*names, HOST])} share one memory: together they take {size}"
 
 
 def _may_grow(answer: Plan) -> str | None:
