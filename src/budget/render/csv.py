@@ -15,9 +15,12 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     `false`.
     """
     flat = [dict(_flat(row)) for row in rows]
-    headers = list(dict.fromkeys(key for row in flat for key in row))
+    found = dict.fromkeys(key for row in flat for key in row)
+    headers = [
+        key for key in found if not any(other.startswith(f"{key}.") for other in found)
+    ]  # null in some rows
     out = io.StringIO()
-    writer = csv.DictWriter(out, headers, restval="", lineterminator="\n")
+    writer = csv.DictWriter(out, headers, restval="", extrasaction="ignore", lineterminator="\n")
     if headers:
         writer.writeheader()
     writer.writerows(flat)
