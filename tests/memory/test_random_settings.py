@@ -20,6 +20,7 @@ from budget.machine.device import Device, Host, Machine
 from budget.memory.layout import lay_out
 from budget.model.read import read_model
 from budget.runtime.command_line import parse_command_line
+from memory.allocated import allocated
 
 with lzma.open(truth.DATA / "random_settings.json.xz", "rt") as f:
     DATA = json.load(f)
@@ -45,14 +46,7 @@ def planned(row):
     layout = lay_out(
         model_of(row["model"]), settings, machine(row.get("free", ())), accounting=row["accounting"]
     )
-    sums = {}
-    for b in layout.buffers:
-        sizes = (b.weights_bytes, b.context_bytes, b.compute_bytes)
-        if any(sizes):
-            sums[b.name] = [x + y for x, y in zip(sizes, sums.get(b.name, (0, 0, 0)), strict=True)]
-    p = layout.params
-    bases = {layout.weights_basis, layout.context_basis, layout.compute.basis}
-    return sums, [p.n_ctx, p.n_ctx_seq, p.n_batch, p.n_ubatch], bases
+    return allocated(layout)
 
 
 @pytest.mark.parametrize("name", MODELS)

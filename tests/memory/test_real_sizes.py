@@ -18,6 +18,7 @@ from budget.machine.device import Device, Host, Machine
 from budget.memory.layout import lay_out
 from budget.model.read import read_model
 from budget.runtime.command_line import parse_command_line
+from memory.allocated import allocated
 
 with lzma.open(truth.DATA / "real_sizes.json.xz", "rt") as f:
     DATA = json.load(f)
@@ -46,14 +47,7 @@ def planned(model, row):
     settings = parse_command_line([*row["line"].split(), "-lm", "none"], {}).settings
     accounting = "fit" if settings.split_mode == "tensor" else "real"
     layout = lay_out(model, settings, machine(row["n_devices"]), accounting=accounting)
-    sums = {}
-    for b in layout.buffers:
-        sizes = (b.weights_bytes, b.context_bytes, b.compute_bytes)
-        if any(sizes):
-            sums[b.name] = [x + y for x, y in zip(sizes, sums.get(b.name, (0, 0, 0)), strict=True)]
-    p = layout.params
-    bases = {layout.weights_basis, layout.context_basis, layout.compute.basis}
-    return sums, [p.n_ctx, p.n_ctx_seq, p.n_batch, p.n_ubatch], bases
+    return allocated(layout)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -105,6 +105,8 @@ def _show(
     per_slot: bool,
 ) -> None:
     """One integer, and nothing where no context fits; in other forms what bounds it as well."""
+    if out.quiet:
+        return
     if out.form in ("table", "plain"):
         if n_ctx is not None:
             out.write(str(params.n_ctx_seq if per_slot else n_ctx))

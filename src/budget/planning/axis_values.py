@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from budget.errors import UsageError
+from budget.nearest import did_you_mean, nearest
 from budget.planning.axes import TYPES, Value
 from budget.runtime.settings import CACHE_TYPES
 from budget.units import parse_count
@@ -70,13 +71,9 @@ def _refuse_count(axis: str, text: str, n_values: int) -> None:
 def _type(axis: str, part: str, text: str) -> _Found:
     if part in CACHE_TYPES:
         return (part,)
-    from difflib import get_close_matches
-
-    near = get_close_matches(part, CACHE_TYPES, n=1)
-    meant = f"did you mean {near[0]}? " if near else ""
     raise UsageError(
         f"--{axis} {text!r}: {part!r} is no type of a K/V cache",
-        hint=f"{meant}types: {', '.join(CACHE_TYPES)}",
+        hint=did_you_mean(nearest(part, CACHE_TYPES, n=1), f"types: {', '.join(CACHE_TYPES)}"),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from budget.errors import BudgetError, ExitCode, MachineError, UsageError
 from budget.machine.describe import brings_host
+from budget.nearest import did_you_mean, nearest
 from budget.planning.budget import HOST, HOST_NAMES
 from budget.planning.fit import Plan
 from budget.planning.parts import Row, rows_of
@@ -389,12 +390,7 @@ def _known(table: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
 
 
 def _nearest(word: str, words: Sequence[str], what: str) -> str:
-    from difflib import get_close_matches
-
-    lowered = {w.lower(): w for w in words}
-    near = get_close_matches(word.lower(), lowered, n=1)
-    meant = f"did you mean {lowered[near[0]]}? " if near else ""
-    return f"{meant}{what}: {', '.join(words)}"
+    return did_you_mean(nearest(word, words, n=1), f"{what}: {', '.join(words)}")
 
 
 def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from budget.errors import UsageError
+from budget.nearest import did_you_mean, nearest
 from budget.record import record
 from budget.runtime.flags import Flag, by_spelling, flags_of
 from budget.runtime.handlers import HANDLERS, Given, State
@@ -153,10 +154,7 @@ def _unknown_flag(written: str, tool: str, table: Mapping[str, object]) -> Usage
         return UsageError(
             f"{tool} takes no argument {written!r}", hint="name the model with -m; quote values with spaces"
         )
-    from difflib import get_close_matches
-
-    near = get_close_matches(written, table, n=2)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"{tool} --help lists its flags"
+    hint = did_you_mean(nearest(written, table), f"{tool} --help lists its flags")
     return UsageError(f"{tool} has no flag {written}", hint=hint)
 
 

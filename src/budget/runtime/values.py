@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from budget.errors import UsageError
+from budget.nearest import did_you_mean, nearest
 from budget.units import parse_count
 
 MAX_DEVICES = 16
@@ -67,21 +68,8 @@ def choice(written: str, text: str, choices: tuple[str, ...]) -> str:
     """One of `choices`."""
     if text in choices:
         return text
-    hint = f"choose from {', '.join(choices)}"
-    near = _near(text, choices)
-    raise UsageError(
-        f"{written} {text}: no such choice", hint=f"did you mean {near}? {hint}" if near else hint
-    )
-
-
-def _near(text: str, choices: tuple[str, ...]) -> str | None:
-    """The choice that was probably meant: llama.cpp compares letter by letter, upper and lower case."""
-    from difflib import get_close_matches
-
-    lowered = text.lower()
-    begun = [c for c in choices if lowered and c.startswith(lowered)]
-    near = [c for c in choices if c == lowered] or begun or get_close_matches(lowered, choices, n=1)
-    return near[0] if near else None
+    hint = did_you_mean(nearest(text, choices, n=1), f"choose from {', '.join(choices)}")
+    raise UsageError(f"{written} {text}: no such choice", hint=hint)  # llama.cpp tells upper from lower case
 
 
 def shares(written: str, text: str) -> tuple[float, ...]:
