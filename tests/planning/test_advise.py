@@ -172,6 +172,16 @@ def test_preferring_slots_gives_each_the_least_context():
     assert best.n_ctx >= best.n_slots * 8192
 
 
+def test_pipelining_is_given_up_before_context_and_said_to_cost_prompts():
+    asked, explicit = request("llama-3.3-70b", (24, 24), "-c", "22528", "-ub", "512", rate=10**12)
+    best = advise(asked, explicit).best
+    assert best is not None
+    assert best.plan.layout.compute.n_copies == 1
+    assert best.costs == ("speed: GPUs take turns on prompts instead of sharing them",)
+    kept, explicit = request("llama-3.3-70b", (24, 24), "-c", "22528", "-ub", "512", "-ot", "none=CPU")
+    assert advise(kept, explicit).best.costs == ()
+
+
 def test_no_alternative_is_worse_than_another_at_everything():
     asked, explicit = request("llama-3.1-8b", (8,))
     advice = advise(asked, explicit)

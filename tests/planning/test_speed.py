@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import truth
@@ -22,10 +24,10 @@ MACHINE = Machine(
 )  # fmt: skip
 
 
-def answer(name, *arguments):
+def answer(name, *arguments, machine=MACHINE):
     asked = Request(
-        model=truth.model(f"real/{name}"), settings=parse_settings(list(arguments))[0], machine=MACHINE,
-        budget=resolve_budget("unlimited", MACHINE),
+        model=truth.model(f"real/{name}"), settings=parse_settings(list(arguments))[0], machine=machine,
+        budget=resolve_budget("unlimited", machine),
     )  # fmt: skip
     return plan(asked)
 
@@ -80,6 +82,16 @@ def test_prompts_read_each_weight_once_for_a_batch():
     whole = answer("llama-3.1-8b", "-c", "8192", "-ub", "256")
     weights = sum(t.nbytes for t in whole.request.model.tensors if t.name != "token_embd.weight")
     assert speed(whole, {"CUDA0": 10**12}).prompt_tokens_per_second == pytest.approx(256 * 10**12 / weights)
+
+
+@pytest.mark.parametrize(("arguments", "together"), [((), max), (("-ot", "no-pipelining=CPU"), sum)])
+def test_two_gpus_share_prompts_only_where_they_pipeline(arguments, together):
+    pair = replace(MACHINE, devices=(MACHINE.devices[0], replace(MACHINE.devices[0], name="CUDA1")))
+    whole = answer("llama-3.1-8b", "-c", "8192", "-ts", "3,1", *arguments, machine=pair)
+    weights = [d.weights_bytes for d in whole.devices if d.kind == "gpu"]
+    expected = 512 * 10**12 / together(weights)
+    found = speed(whole, {"CUDA0": 10**12, "CUDA1": 10**12}).prompt_tokens_per_second
+    assert found == pytest.approx(expected, rel=1e-3)  # a buffer pads its tensors
 
 
 def test_a_window_reads_no_more_than_the_window():

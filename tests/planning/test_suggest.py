@@ -89,6 +89,16 @@ def test_the_fewest_experts_move():
     assert not answer("qwen3-30b-a3b", (12,), "-c", "16384", "-ncmoe", str(n - 1)).fits
 
 
+def test_two_cards_may_do_without_the_copies_for_pipelining():
+    before = answer("llama-3.3-70b", (24, 24), "-c", "22528")
+    found = {s.flag: s for s in suggest(before)}["-ot no-pipelining=CPU"]
+    assert found.fits
+    assert (before.layout.compute.n_copies, found.plan.layout.compute.n_copies) == (4, 1)
+    assert [d.weights_bytes for d in found.plan.devices] == [d.weights_bytes for d in before.devices]
+    alone = suggest(answer("llama-3.1-8b", (8,), "-c", "65536"))
+    assert all("no-pipelining" not in s.flag for s in alone)
+
+
 def test_nothing_is_suggested_for_what_fits():
     assert suggest(answer("llama-3.2-1b", (24,), "-c", "8192")) == ()
 

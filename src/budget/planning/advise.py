@@ -204,8 +204,9 @@ class _Ranking:
         return one is not other and all(x >= y for x, y in zip(a, b, strict=True)) and a != b
 
     def _merits(self, choice: Choice) -> tuple[float, ...]:
-        pace = self.pace(choice)
-        return (choice.n_ctx, choice.n_slots, *_quality(choice), pace[0], choice.plan.layout.params.n_ubatch)
+        pace, layout = self.pace(choice), choice.plan.layout
+        prompts = (layout.params.n_ubatch, layout.compute.n_copies)
+        return (choice.n_ctx, choice.n_slots, *_quality(choice), pace[0], *prompts)
 
 
 def _quality(choice: Choice) -> tuple[float, float]:
@@ -230,6 +231,8 @@ def _costs(asked: Plan, answer: Plan) -> tuple[str, ...]:
         costs.append("speed: the K/V cache is in RAM, so attention slows down as the context fills")
     if params.n_ubatch < wanted.n_ubatch:
         costs.append(f"speed: prompts go in batches of {params.n_ubatch} tokens instead of {wanted.n_ubatch}")
+    if asked.layout.compute.n_copies > answer.layout.compute.n_copies and len(answer.layout.devices) > 1:
+        costs.append("speed: GPUs take turns on prompts instead of sharing them")
     if asked.request.settings.repack and not answer.request.settings.repack:
         costs.append("speed: weights in RAM are not repacked, so matrix products on the CPU are slower")
     if params.n_seq_max > 1 and params.n_seq_max != wanted.n_seq_max:

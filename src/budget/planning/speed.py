@@ -127,20 +127,25 @@ def _with_meta(layout: Layout, rates: Mapping[str, int]) -> Mapping[str, int]:
 
 
 def _prompt_rate(layout: Layout, read: _Reads, rates: Mapping[str, int]) -> float | None:
-    """Tokens per second of a micro-batch: every weight is read once, host weights over the bus where that helps."""
+    """Tokens per second of a micro-batch: every weight is read once, host weights over the bus where that helps.
+
+    With pipeline parallelism devices work on different micro-batches at the same time, so the slowest one counts.
+    """
     n_tokens = min(layout.params.n_ubatch, layout.params.n_ctx)
-    seconds = 0.0
+    seconds = []
     for name, size in read.batch.items():
         offloaded = 0
         if name == HOST and layout.devices and layout.params.op_offload and n_tokens >= OFFLOAD_MIN_BATCH:
             offloaded = read.copied
-            seconds += offloaded / BUS_BYTES_PER_SECOND
+            seconds.append(offloaded / BUS_BYTES_PER_SECOND)
         if size == offloaded:
             continue
         if not rates.get(name):
             return None
-        seconds += (size - offloaded) / rates[name]
-    return n_tokens / seconds if seconds else None
+        seconds.append((size - offloaded) / rates[name])
+    if not seconds:
+        return None
+    return n_tokens / (max(seconds) if layout.compute.n_copies > 1 else sum(seconds))
 
 
 @dataclass(slots=True)

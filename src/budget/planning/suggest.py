@@ -12,7 +12,7 @@ from budget.planning.summary import weights_alone
 from budget.planning.unified import POOL
 from budget.planning.usage import TOTAL
 from budget.record import field_names, record, replace
-from budget.runtime.handlers import EXPERTS_REGEX
+from budget.runtime.handlers import EXPERTS_REGEX, NO_PIPELINING
 from budget.runtime.rendering import to_command_line
 from budget.runtime.settings import Settings
 from budget.units import format_count, format_size
@@ -145,6 +145,8 @@ def _changes(answer: Plan) -> Iterator[tuple[Settings, str]]:
         yield replace(settings, kv_unified=True), "slots share one context"
     if params.n_ubatch > 128:
         yield from _batches(settings, params.n_ubatch)
+    if answer.layout.compute.n_copies > 1:
+        yield replace(settings, tensor_buft_overrides=(NO_PIPELINING,)), "slower prompts: GPUs take turns"
     if params.n_seq_max > 1:
         yield replace(settings, n_parallel=1), "one request at a time"
     if settings.mmproj and settings.mmproj_offload:

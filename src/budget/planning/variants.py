@@ -8,6 +8,7 @@ from typing import Any
 
 from budget.planning.fit import Plan, Request, context_limit, context_step, max_context, plan, with_context
 from budget.planning.offload import offloads
+from budget.runtime.handlers import NO_PIPELINING
 from budget.runtime.settings import LLAMA_MAX_SEQ, N_CTX_MIN_FIT, N_GPU_LAYERS_ALL, resolve
 from budget.units import round_up
 
@@ -65,6 +66,7 @@ class Variants:
             if self.quantised is not None:
                 yield from self.all_on_gpus(self.quantised)
             yield from self.small_batch()
+            yield from self.unpipelined()
             yield from self.host_cache()
         yield from self.offloaded()
 
@@ -151,6 +153,11 @@ class Variants:
         """A smaller micro-batch."""
         if self.free("n_ubatch") and self.whole.layout.params.n_ubatch > SMALL_UBATCH:
             yield from _fitting(_changed(self.request, n_ubatch=SMALL_UBATCH))
+
+    def unpipelined(self) -> Iterator[Plan]:
+        """No copies of inputs for several micro-batches at once."""
+        if self.free("tensor_buft_overrides") and self.whole.layout.compute.n_copies > 1:
+            yield from _fitting(_changed(self.request, tensor_buft_overrides=(NO_PIPELINING,)))
 
     def host_cache(self) -> Iterator[Plan]:
         """K/V in RAM."""

@@ -13,6 +13,9 @@ EXPERTS_REGEX = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
 """What `-cmoe` moves to the host (common.h, LLM_FFN_EXPS_REGEX)."""
 DENSE_REGEX = r"\.ffn_(up|down|gate)\."
 """What `-ncffn` moves to the host (common.h, LLM_FFN_DENSE_REGEX)."""
+NO_PIPELINING = ("no-pipelining", "CPU")
+"""A tensor override that matches no tensor's name: with any at all llama.cpp keeps one copy of a graph's inputs
+(llama-context.cpp, constructor: no pipeline parallelism where `has_tensor_overrides`)."""
 LLAMA_MAX_LAYERS = 512
 """llama-hparams.h: overrides of later layers can match nothing."""
 
