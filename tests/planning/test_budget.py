@@ -93,10 +93,11 @@ def test_devices_that_are_not_there_are_named(value):
     assert "CUDA0" in (error.value.hint or "") or "GPU" in error.value.message
 
 
-def test_the_nearest_name_is_offered():
+@pytest.mark.parametrize(("key", "near"), [("vramm", "vram"), ("cuda", "CUDA0"), ("CDUA1", "CUDA1")])
+def test_the_nearest_name_is_offered(key, near):
     with pytest.raises(MachineError) as error:
-        resolve_budget("vramm=1GiB", RIG)
-    assert "did you mean vram?" in (error.value.hint or "")
+        resolve_budget(f"{key}=1GiB", RIG)
+    assert error.value.hint.startswith(f"did you mean {near}? devices here: ram, vram, CUDA0")
 
 
 def test_a_budget_passes_through():

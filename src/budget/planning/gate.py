@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from budget.errors import BudgetError, ExitCode, MachineError, UsageError
 from budget.machine.describe import brings_host
-from budget.nearest import did_you_mean, nearest
+from budget.nearest import one_of
 from budget.planning.budget import HOST, HOST_NAMES
 from budget.planning.fit import Plan
 from budget.planning.parts import Row, rows_of
@@ -284,7 +284,7 @@ def parse_expectation(text: str) -> Expectation:
     else:
         part = left.rpartition(".")[2]
         if "." in left and part not in PARTS:
-            raise UsageError(f"not an expectation: {text!r}", hint=_nearest(part, PARTS, "parts of a device"))
+            raise UsageError(f"not an expectation: {text!r}", hint=one_of(part, PARTS, "parts of a device"))
         try:
             value = parse_count(right) if left in NUMBERS else parse_size(right)
         except UsageError as e:
@@ -368,7 +368,7 @@ def _size(left: str, answer: Plan) -> int | None:
         chosen = [r for r in rows if r.name.lower() == low]
         if not chosen:
             there = [*(r.name for r in rows), "vram", "ram", TOTAL]
-            raise MachineError(f"{left}: no device {name!r}", hint=_nearest(name, there, "devices"))
+            raise MachineError(f"{left}: no device {name!r}", hint=one_of(name, there, "devices"))
     sizes = [_part(row, part) for row in chosen]
     return None if None in sizes else sum(s for s in sizes if s is not None)
 
@@ -386,11 +386,7 @@ def _part(row: Row, part: str) -> int | None:
 def _known(table: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
     for key in table:
         if key not in keys:
-            raise UsageError(f"{where} has no key {key!r}", hint=_nearest(key, keys, "keys"))
-
-
-def _nearest(word: str, words: Sequence[str], what: str) -> str:
-    return did_you_mean(nearest(word, words, n=1), f"{what}: {', '.join(words)}")
+            raise UsageError(f"{where} has no key {key!r}", hint=one_of(key, keys, "keys"))
 
 
 def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:

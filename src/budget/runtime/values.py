@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from budget.errors import UsageError
-from budget.nearest import did_you_mean, nearest
+from budget.nearest import one_of
 from budget.units import parse_count
 
 MAX_DEVICES = 16
@@ -68,7 +68,7 @@ def choice(written: str, text: str, choices: tuple[str, ...]) -> str:
     """One of `choices`."""
     if text in choices:
         return text
-    hint = did_you_mean(nearest(text, choices, n=1), f"choose from {', '.join(choices)}")
+    hint = one_of(text, choices, "choose from")
     raise UsageError(f"{written} {text}: no such choice", hint=hint)  # llama.cpp tells upper from lower case
 
 
