@@ -37,6 +37,7 @@ FIT = f"fit {S} {CARD}"
         (f"fit {S} --gpu g6.xlarge", 2, "--gpu 'g6.xlarge'", "--machine g6.xlarge"),
         (f"fit {S} --machine aws:foo", 5, "no 'aws:foo'", "near: aws-"),
         (f"fit {S} --machine nothing-like-it-at-all", 5, "no 'nothing-like-it-at-all'", "--gpu 24GiB --ram 64GiB"),
+        (f"{FIT} --replace chat", 2, "no resident 'chat'", "residents: none"),
         (f"{FIT} --min-hot-context 4k", 2, "no such option: --min-hot-context", "budget fit --help"),
         (f"{FIT} --host-cold 4GiB", 2, "no such option: --host-cold", "budget fit --help"),
     ],

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 
 import pytest
 
@@ -91,6 +93,11 @@ def test_devices_that_are_not_there_are_named(value):
     with pytest.raises(MachineError) as error:
         resolve_budget(value, RIG)
     assert "CUDA0" in (error.value.hint or "") or "GPU" in error.value.message
+
+
+def test_unlimited_is_one_value_in_copies_and_other_processes():
+    assert copy.deepcopy(UNLIMITED) is UNLIMITED
+    assert pickle.loads(pickle.dumps(UNLIMITED)) is UNLIMITED
 
 
 @pytest.mark.parametrize(("key", "near"), [("vramm", "vram"), ("cuda", "CUDA0"), ("CDUA1", "CUDA1")])

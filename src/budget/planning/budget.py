@@ -28,6 +28,10 @@ class _Unlimited:
     def __repr__(self) -> str:
         return "unlimited"
 
+    def __reduce__(self) -> str:
+        """The one there is, in a copy and in another process too."""
+        return "UNLIMITED"
+
 
 UNLIMITED = _Unlimited()
 Cap = int | _Unlimited | None
