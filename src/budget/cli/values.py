@@ -23,7 +23,7 @@ def _size(option: str, text: str) -> int:
     try:
         return parse_size(text)
     except UsageError as e:
-        raise UsageError(f"{option}: {e.message}", hint=e.hint) from e
+        raise e.at(option) from e
 
 
 def count(option: str, text: str | None) -> int | None:
@@ -33,4 +33,4 @@ def count(option: str, text: str | None) -> int | None:
     try:
         return parse_count(text)
     except UsageError as e:
-        raise UsageError(f"{option}: {e.message}", hint=e.hint) from e
+        raise e.at(option) from e

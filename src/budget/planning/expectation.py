@@ -94,7 +94,7 @@ def parse_expectation(text: str) -> Expectation:
         try:
             value = parse_count(right) if left in NUMBERS else parse_size(right)
         except UsageError as e:
-            raise UsageError(f"expectation {text!r}: {e.message}", hint=e.hint) from e
+            raise e.at(f"expectation {text!r}") from e
     return Expectation(text=" ".join(text.split()), left=left, operator=operator, right=value)
 
 

@@ -99,7 +99,7 @@ def parse_usage(text: str, machine: Machine, *, option: str = "--resident") -> d
         try:
             usage[device] = parse_size(size)
         except UsageError as e:
-            raise UsageError(f"{option} {text!r}: {e.message}", hint=e.hint) from e
+            raise e.at(f"{option} {text!r}") from e
     return usage
 
 

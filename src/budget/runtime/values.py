@@ -33,7 +33,7 @@ def number(written: str, text: str, *, suffixes: bool = False) -> int:
         try:
             value = parse_count(text)
         except UsageError as e:
-            raise UsageError(f"{written}: {e.message}", hint=e.hint) from e
+            raise e.at(written) from e
     elif re.fullmatch(_INTEGER, text):
         value = int(text) if len(text) < 20 else INT32_MAX + 1
     else:
@@ -118,7 +118,7 @@ def overrides(written: str, text: str) -> tuple[tuple[str, str], ...]:
         try:
             tensor_pattern(pattern)
         except UsageError as e:
-            raise UsageError(f"{written} {part}: {e.message}", hint=e.hint) from e
+            raise e.at(f"{written} {part}") from e
         entries.append((pattern, buffer_type))
     return tuple(entries)
 

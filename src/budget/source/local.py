@@ -82,12 +82,7 @@ def _header(name: str, fd: int) -> Header:
         try:
             return parse_header(buf, file_bytes=size_bytes)
         except BadModelError as error:
-            raise named(name, error) from error
-
-
-def named(name: str, error: BadModelError) -> BadModelError:
-    """`error` with the name of the file in front."""
-    return BadModelError(f"{name}: {error.message}", hint=error.hint)
+            raise error.at(name) from error
 
 
 def unreadable(name: str, error: OSError) -> BadModelError:
