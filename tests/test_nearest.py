@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from budget.nearest import did_you_mean, nearest
+from budget.nearest import did_you_mean, nearest, one_of
 
 OPTIONS = ("--ctx-size", "-ctxcp", "--ctx-checkpoints", "--cache-type-k", "--gpu", "--ram", "-q", "--quiet")
 
@@ -31,3 +31,8 @@ def test_a_word_that_is_there_twice_is_named_once():
 def test_the_sentence():
     assert did_you_mean(["a", "b"], "see c") == "did you mean a or b? see c"
     assert did_you_mean([], "see c") == "see c"
+
+
+def test_a_short_list_is_shown_whole():
+    assert one_of("modle", ("model", "fits"), "keys") == "did you mean model? keys: model, fits"
+    assert one_of("colour", ("model", "fits"), "keys") == "keys: model, fits"

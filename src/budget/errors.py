@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class ExitCode(IntEnum):
@@ -33,6 +37,10 @@ class BudgetError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def at(self, where: str) -> Self:
+        """The same problem with `where` in front: the option, the key or the file that it was found in."""
+        return type(self)(f"{where}: {self.message}", hint=self.hint)
 
 
 class UsageError(BudgetError):

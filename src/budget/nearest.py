@@ -27,3 +27,9 @@ def did_you_mean(near: Iterable[str], otherwise: str) -> str:
     """`did you mean A or B? otherwise`, or what remains where nothing is near."""
     text = " or ".join(near)
     return f"did you mean {text}? {otherwise}" if text else otherwise
+
+
+def one_of(word: str, words: Iterable[str], what: str) -> str:
+    """The hint for a `word` that is none of `words`: the nearest, and all there are, which `what` names."""
+    there = tuple(words)
+    return did_you_mean(nearest(word, there, n=1), f"{what}: {', '.join(there)}")

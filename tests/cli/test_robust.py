@@ -35,6 +35,7 @@ def _run(capsys, monkeypatch, tmp_path):
     [
         ((SAMPLE, SAMPLE, "--inventory", "nodes.json"), "--inventory is for one model"),
         ((SAMPLE, "--inventory", "nodes.json", "--gpu", "8GiB"), "--gpu does not go with it"),
+        ((SAMPLE, "--inventory", "nodes.json", "--ledger", "x"), "--ledger does not go with it"),
         ((SAMPLE, "--inventory", "nodes.json", "--evict"), "does not go with --evict"),
         ((SAMPLE, "--pods", "pods.json"), "--inventory, which is not given"),
         ((SAMPLE, "--emit", "kubernetes"), "--emit needs --inventory"),

@@ -42,6 +42,32 @@ def test_a_scan_says_what_fit_and_max_ctx_say(folder):
     assert row["max_ctx"] == int(run("max-ctx", str(folder / "llama-3.1-8b.gguf"), *CARD)[1])
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--max-resident", "1GiB"),
+        ("--headroom", "0.9"),
+        ("--resident", "other=CUDA0:23GiB"),
+        ("--budget", "vram=2GiB"),
+        ("--reserve", "23GiB"),
+    ],
+    ids=" ".join,
+)
+def test_a_scan_leaves_what_fit_leaves(folder, options):
+    path = str(folder / "llama-3.1-8b.gguf")
+    _, text = run("scan", path, *CARD, *options, "-c", "8k", "--json", "-j", "1")
+    found = json.loads(text)["models"][0]["result"]
+    answer = json.loads(run("fit", path, *CARD, *options, "-c", "8k", "--json")[1])
+    assert (found["verdict"], answer["verdict"]) == ("does_not_fit", "does_not_fit")
+    assert found["required_bytes"] == sum(d["required_bytes"] for d in answer["devices"])
+
+
+def test_a_scan_reads_the_environment(folder, monkeypatch):
+    monkeypatch.setenv("BUDGET_BUDGET", "vram=2GiB")
+    _, text = run("scan", str(folder / "llama-3.1-8b.gguf"), *CARD, "-c", "8k", "--json", "-j", "1")
+    assert json.loads(text)["models"][0]["result"]["verdict"] == "does_not_fit"
+
+
 def test_the_cache_tells_and_forgets(folder):
     run("inspect", str(folder / "llama-3.1-8b.gguf"))
     before = json.loads(run("cache", "info", "--json")[1])
@@ -69,12 +95,46 @@ def test_hardware_that_holds_nothing_is_exit_3():
     assert run("hardware", "rtx-40", "--fits", "sample:llama-3.3-70b", "--ctx", "64k", "-q")[0] == 3
 
 
-def test_an_inventory_names_the_nodes_that_fit_and_why_others_do_not(tmp_path):
+@pytest.fixture(name="nodes")
+def _nodes(tmp_path):
+    """A question to two nodes, and their verdicts with reasons."""
     for name, card in (("small", "8GiB"), ("large", "80GiB")):
         (tmp_path / f"{name}.json").write_text(run("devices", "--json", "--gpu", card, "--ram", "64GiB")[1])
-    code, text = run("fit", "sample:llama-3.1-8b", "-c", "32k", "--inventory", str(tmp_path), "--json")
-    nodes = {n["name"]: (n["verdict"], n["reason"]) for n in json.loads(text)["nodes"]}
+
+    def verdicts(*options):
+        line = ("fit", "sample:llama-3.1-8b", "-c", "32k", "--inventory", str(tmp_path), "--json")
+        code, text = run(*line, *options)
+        return code, {n["name"]: (n["verdict"], n["reason"]) for n in json.loads(text)["nodes"]}
+
+    return verdicts
+
+
+def test_an_inventory_names_the_nodes_that_fit_and_why_others_do_not(nodes):
+    code, nodes = nodes()
     assert code == 0
     assert nodes["large"] == ("fits", "")
     assert nodes["small"][0] == "does_not_fit"
     assert "CUDA0" in nodes["small"][1]
+
+
+@pytest.mark.parametrize("options", [("--max-resident", "1GiB"), ("--headroom", "0.95")], ids=" ".join)
+def test_an_inventory_is_held_to_the_policy(nodes, options):
+    code, found = nodes(*options)
+    assert code == 3
+    assert {verdict for verdict, _ in found.values()} == {"does_not_fit"}
+
+
+def test_an_inventory_reads_the_environment(nodes, monkeypatch):
+    monkeypatch.setenv("BUDGET_BUDGET", "vram=4GiB")
+    assert nodes()[0] == 3
+
+
+def test_a_budget_by_device_is_resolved_on_each_node(nodes):
+    code, found = nodes("--budget", "CUDA0=79GiB")
+    assert (code, found["large"]) == (0, ("fits", ""))
+
+
+def test_a_mistake_that_every_node_finds_is_an_error(tmp_path, capsys):
+    (tmp_path / "one.json").write_text(run("devices", "--json", *CARD)[1])
+    assert run("fit", "sample:llama-3.1-8b", "--inventory", str(tmp_path), "--budget", "foo") == (2, "")
+    assert "not a size: 'foo'" in capsys.readouterr().err

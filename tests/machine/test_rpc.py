@@ -4,7 +4,7 @@ import pytest
 
 from budget.errors import NetworkError, UsageError
 from budget.machine.device import Device, Host, Machine
-from budget.machine.rpc import client_flag, parse_endpoint, probe_rpc, rpc_devices_of, server_command
+from budget.machine.rpc import parse_endpoint, probe_rpc, rpc_devices_of, server_command
 from machine.fakes import GiB, rpc_server
 from ports import unanswered
 
@@ -123,4 +123,3 @@ def test_servers_of_an_inventory_serve_every_card_or_the_processor():
 def test_the_lines_that_start_it():
     assert server_command("a", GPU_HOST) == "ggml-rpc-server -H a -p 50052 -d CUDA0,CUDA1 -c"
     assert server_command("b", CPU_HOST, port=5) == "ggml-rpc-server -H b -p 5 -c"
-    assert client_flag(["a", "b"]) == "--rpc a:50052,b:50052"

@@ -55,7 +55,9 @@ def test_the_encoder_and_its_compute_lie_on_the_first_gpu() -> None:
     [
         pytest.param({"mmproj_offload": False}, "CPU", id="--no-mmproj-offload"),
         pytest.param({"mmproj_device": "CUDA1"}, "CUDA1", id="--mmproj-device"),
-        pytest.param({"devices": ("CUDA1",)}, "CUDA0", id="--device does not move it"),
+        pytest.param({"devices": ("CUDA1", "CUDA0")}, "CUDA1", id="--device"),
+        pytest.param({"devices": ()}, "CPU", id="--device none"),
+        pytest.param({"devices": ("CUDA1",), "mmproj_device": "CUDA0"}, "CUDA0", id="--mmproj-device first"),
     ],
 )
 def test_the_device_is_the_one_llama_cpp_chooses(settings: dict[str, Any], home: str) -> None:

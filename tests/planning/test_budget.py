@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 
 import pytest
 
@@ -93,10 +95,16 @@ def test_devices_that_are_not_there_are_named(value):
     assert "CUDA0" in (error.value.hint or "") or "GPU" in error.value.message
 
 
-def test_the_nearest_name_is_offered():
+def test_unlimited_is_one_value_in_copies_and_other_processes():
+    assert copy.deepcopy(UNLIMITED) is UNLIMITED
+    assert pickle.loads(pickle.dumps(UNLIMITED)) is UNLIMITED
+
+
+@pytest.mark.parametrize(("key", "near"), [("vramm", "vram"), ("cuda", "CUDA0"), ("CDUA1", "CUDA1")])
+def test_the_nearest_name_is_offered(key, near):
     with pytest.raises(MachineError) as error:
-        resolve_budget("vramm=1GiB", RIG)
-    assert "did you mean vram?" in (error.value.hint or "")
+        resolve_budget(f"{key}=1GiB", RIG)
+    assert error.value.hint.startswith(f"did you mean {near}? devices here: ram, vram, CUDA0")
 
 
 def test_a_budget_passes_through():

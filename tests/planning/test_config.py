@@ -70,7 +70,7 @@ def test_values_that_make_no_sense_say_where_they_stand(source, says):
 def test_unknown_keys_are_named_with_the_nearest_known_one(key, near):
     with pytest.raises(UsageError, match=f"budget.toml: unknown key '{key}'") as error:
         resolve_config(file={key: 1})
-    assert error.value.hint == f"did you mean {near!r}?"
+    assert error.value.hint.startswith(f"did you mean {near}? keys: ")
 
 
 def test_every_key_has_a_flag_and_a_variable():

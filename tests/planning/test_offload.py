@@ -9,9 +9,11 @@ import pytest
 import truth
 from budget.machine.device import Device, Host, Machine
 from budget.planning.budget import resolve_budget
+from budget.planning.exchange import exchange
 from budget.planning.fit import Request, plan
+from budget.planning.movable import Item, Sizes
 from budget.planning.offload import gpu_weight_bytes, offload, offloads
-from budget.planning.packing import Item, Packing, Sizes, exchange, first_layers, pack
+from budget.planning.packing import Packing, first_layers, pack
 from budget.runtime.command_line import parse_settings
 
 GiB = 1 << 30

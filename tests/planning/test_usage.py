@@ -4,7 +4,7 @@ import pytest
 
 from budget.errors import MachineError, UsageError
 from budget.planning.budget import resolve_budget
-from budget.planning.usage import add_usage, check, parse_usage, subtract_usage, unknown_devices
+from budget.planning.usage import add_usage, check, parse_usage, unknown_devices
 from plans import GiB, machine
 
 RIG = machine(24, 12)
@@ -50,7 +50,6 @@ def test_a_device_without_a_known_cap_neither_fits_nor_fails():
 def test_usage_adds_up_per_device():
     assert add_usage() == {}
     assert add_usage({"a": 1, "b": 2}, {"b": 3, "c": 4}) == {"a": 1, "b": 5, "c": 4}
-    assert subtract_usage({"a": 5, "b": 1}, {"a": 2, "b": 3}) == {"a": 3, "b": 0}
 
 
 def test_claims_are_read_from_text():

@@ -40,7 +40,9 @@ def test_every_local_failure_has_its_message(tmp_path):
     write(tmp_path / "cut.gguf", MODEL[:60])
     (tmp_path / "none").mkdir()
     table = [
-        ("lama.gguf", "no such file", "did you mean"),
+        ("lama.gguf", "no such file", "llama.gguf?"),
+        ("LLAMA.gguf", "no such file", "llama.gguf?"),
+        ("lla", "no such file", "llama.gguf?"),
         ("nowhere/m.gguf", "no such file", "there is no folder"),
         ("empty.gguf", "the file is empty", "download"),
         ("", "this is a folder", "cut.gguf"),

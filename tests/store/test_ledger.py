@@ -132,7 +132,7 @@ def test_the_nearest_known_key_is_offered(path):
     path.write_text('{"schema": "budget/ledger/v1", "residnets": []}', encoding="utf-8")
     with pytest.raises(UsageError) as error:
         read_ledger(path)
-    assert error.value.hint == "did you mean 'residents'?"
+    assert error.value.hint == "did you mean residents? keys: schema, residents"
 
 
 def test_a_ledger_in_a_folder_that_is_not_there_is_an_error(tmp_path):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from budget.cli.output import EXIT, Output
 from budget.cli.parameters import Option
-from budget.cli.question import Question, count, question
+from budget.cli.question import Question, question
+from budget.cli.values import count
 from budget.errors import UsageError
 
 if TYPE_CHECKING:

@@ -97,8 +97,7 @@ def command(
     if inventory is not None:
         from budget.cli.inventory import fit_inventory
 
-        request = asked.request(loaded.model, probe=False)
-        return fit_inventory(asked, out, request, path=inventory, pods=pods, emit=emit)
+        return fit_inventory(asked, out, loaded.model, path=inventory, pods=pods, emit=emit)
     request = asked.request(loaded.model)
     answer = plan(request)
     if not out.quiet:
@@ -139,7 +138,10 @@ def _check_together(
             raise UsageError(text, hint="see budget fit --help")
 
 
-_ONE_MACHINE = ("machine", "gpu", "ram", "no_gpu", "probe_with", "rpc_from")
+_ONE_MACHINE = (
+    "machine", "gpu", "ram", "no_gpu", "probe_with", "rpc_from", "resident", "ledger", "replace",
+)  # fmt: skip
+"""Options that say what one machine is, or what is loaded on it."""
 
 
 def _show(

@@ -73,7 +73,7 @@ def _planned(
     asked: Question, out: Output, text: str | None, spec: str, ctx: str | None, ram: str, *, n_rows: int
 ) -> list[tuple[HardwareRow, Plan | None]]:
     """Each row with the plan of the model on its machine; None where the settings cannot be had there."""
-    from budget.cli.question import count
+    from budget.cli.values import count
     from budget.errors import BudgetError
     from budget.machine.describe import DESCRIBED_CPU_FEATURES, parse_ram
     from budget.machine.device import Host

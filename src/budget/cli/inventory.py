@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from budget.cli.output import Output, exit_of_any
@@ -13,28 +12,28 @@ from budget.errors import BudgetError, UsageError
 if TYPE_CHECKING:
     from budget.machine.device import Machine
     from budget.machine.inventory.node import Node
-    from budget.planning.fit import Plan, Request
+    from budget.model.facts import Model
+    from budget.planning.fit import Plan
 
 
 def fit_inventory(
-    asked: Question, out: Output, request: Request, *, path: str, pods: str | None, emit: str | None
+    asked: Question, out: Output, model: Model, *, path: str, pods: str | None, emit: str | None
 ) -> int:
-    """Plan `request` on every host of an inventory; the exit code is 0 if one of them holds it."""
+    """Plan `model` on every host of an inventory; the exit code is 0 if one of them holds it."""
     from budget.machine.inventory.load import judge, load_inventory
-    from budget.planning.budget import resolve_budget
     from budget.planning.fit import plan
 
     if emit not in (None, "kubernetes"):
         raise UsageError(f"--emit {emit}: no such form", hint="kubernetes is the one there is")
 
     def answer(machine: Machine) -> Plan | BudgetError:
-        budget = resolve_budget(asked.values.get("budget") or "auto", machine)
         try:
-            return plan(replace(request, machine=machine, budget=budget))
+            return plan(asked.request(model, on=machine, count_residents=False))
         except BudgetError as e:
             return e
 
     rows = judge(load_inventory(path, pods=pods), answer)
+    _refuse_what_no_host_takes([answer for _, answer in rows if answer is not None])
     if emit:
         _emit(rows, out)
     else:
@@ -46,6 +45,13 @@ def fit_inventory(
             rows=lambda: inventory_object(rows)["nodes"],
         )
     return int(exit_of_any(getattr(answer, "verdict", None) for _, answer in rows))
+
+
+def _refuse_what_no_host_takes(answers: list[Plan | BudgetError]) -> None:
+    """Raise the mistake in the question itself, which every host answers alike."""
+    messages = {answer.message if isinstance(answer, UsageError) else None for answer in answers}
+    if len(messages) == 1 and isinstance(answers[0], UsageError):
+        raise answers[0]
 
 
 def _emit(rows: Any, out: Output) -> None:

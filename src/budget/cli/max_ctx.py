@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from budget.cli.output import Output
 from budget.cli.parameters import Option
-from budget.cli.question import Question, count, question, reserve_of
+from budget.cli.question import Question, question
+from budget.cli.values import count, reserve_of
 from budget.errors import ExitCode
 
 if TYPE_CHECKING:

@@ -6,8 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from budget.cli.values import overhead_of, reserve_of
+from budget.errors import BudgetError
+
 if TYPE_CHECKING:
     from budget.machine.device import Machine
+    from budget.planning.budget import Budget
     from budget.planning.config import Config
     from budget.planning.fit import Request
     from budget.planning.residents import Resident
@@ -44,6 +48,32 @@ def _elsewhere() -> bool:
         os.environ.get("XDG_CONFIG_HOME") or os.environ.get("APPDATA") or str(Path("~/.config").expanduser())
     )
     return (Path(folder) / "budget" / "budget.toml").is_file()
+
+
+def limits_of(values: dict[str, Any], config: Config | None) -> tuple[Any, int | None, int]:
+    """Budget as it is written, overhead and reserve in bytes; an overhead of None is estimated."""
+    if config is None:
+        return values.get("budget") or "auto", overhead_of(values), reserve_of(values)
+    overhead, reserve = config.value("overhead"), config.value("reserve")
+    return (
+        config.value("budget"),
+        None if overhead == "auto" else overhead,
+        reserve if isinstance(reserve, int) else 0,
+    )
+
+
+def resolved_budget(text: Any, machine: Machine, config: Config | None) -> Budget:
+    """The budget that `text` means; a mistake names the variable or the file that `text` comes from."""
+    from budget.planning.budget import resolve_budget
+
+    try:
+        return resolve_budget(text, machine)
+    except BudgetError as e:
+        setting = config.settings["budget"] if config is not None else None
+        if setting is None or setting.origin not in ("environment", "file"):
+            raise
+        where = setting.where if setting.origin == "environment" else f"{setting.where}: budget"
+        raise type(e)(e.message.replace("--budget", where, 1), hint=e.hint) from e
 
 
 def under_policy(request: Request, config: Config | None) -> Request:

@@ -11,16 +11,14 @@ from budget.cli import options
 from budget.cli.options import DESCRIBED, DESCRIBED_OPTIONS
 from budget.cli.output import output_of
 from budget.cli.parameters import Parameter, own_parameters
-from budget.errors import BudgetError, UsageError
+from budget.cli.values import count
+from budget.errors import UsageError
 from budget.record import record
-from budget.units import parse_count, parse_size
 
 if TYPE_CHECKING:
-    from budget.gguf.header import Header
     from budget.machine.device import Machine
     from budget.memory.extra import Companion
     from budget.model.facts import Model
-    from budget.planning.budget import Budget
     from budget.planning.config import Config
     from budget.planning.described import Described
     from budget.planning.fit import Request
@@ -148,47 +146,9 @@ class Question:
     @functools.cached_property
     def machine(self) -> Machine:
         """This machine, or the one described."""
-        from budget.machine.describe import describe_machine
+        from budget.cli.machine import machine_of
 
-        gpus, ram = self.values.get("gpu") or [], self.values.get("ram")
-        no_gpu = bool(self.values.get("no_gpu"))
-        machine = describe_machine(gpus=gpus, ram=ram, no_gpu=no_gpu, base=self._base(gpus or no_gpu, ram))
-        return self._with_rpc(machine)
-
-    def _base(self, devices_described: object, ram: str | None) -> Machine | None:
-        """The machine that descriptions change; None where they say everything."""
-        file, program = self.values.get("machine"), self.values.get("probe_with")
-        if file is not None:
-            from budget.machine.named import open_machine
-
-            return open_machine(file)
-        if program is not None:
-            from budget.machine.probe import probe_machine_with
-
-            return probe_machine_with(program)
-        if devices_described and ram:
-            return None
-        from budget.machine.probe import probe_machine
-
-        return probe_machine(devices=not devices_described)
-
-    def _with_rpc(self, machine: Machine) -> Machine:
-        """With the devices of RPC servers: live ones that the settings name, or those of an inventory."""
-        inventory = self.values.get("rpc_from")
-        servers = self.settings.rpc if "settings_args" in self.values else ()
-        if not servers and inventory is None:
-            return machine
-        from dataclasses import replace
-
-        from budget.machine.rpc import probe_rpc, rpc_devices_of
-
-        devices, notes = probe_rpc(servers)
-        if inventory is not None:
-            from budget.machine.inventory.load import load_inventory
-
-            nodes = [(node.name, node.machine) for node in load_inventory(inventory) if node.problem is None]
-            devices = (*devices, *rpc_devices_of(nodes))
-        return replace(machine, devices=(*devices, *machine.devices), notes=(*machine.notes, *notes))
+        return machine_of(self.values, self.settings.rpc if "settings_args" in self.values else ())
 
     @property
     def use_cache(self) -> bool:
@@ -235,106 +195,50 @@ class Question:
 
     def _companions(self, settings: Settings) -> tuple[Companion, ...]:
         """The projector, adapters and draft model that the settings name, with their headers."""
-        if not (settings.mmproj or settings.lora or settings.control_vector or settings.model_draft):
-            return ()
-        from budget.memory.extras import companion_paths, read_companions
+        if settings not in self._companions_of:
+            from budget.cli.companions import companions_of
 
-        flags = {"mmproj": "--mmproj", "lora": "--lora", "draft": "-md"}
-        flag_of = {path: flags[role] for role, path in companion_paths(settings)}
-        return read_companions(settings, lambda path: self._open_header(path, flag_of[path]))
+            self._companions_of[settings] = companions_of(settings, use_cache=self.use_cache)
+        return self._companions_of[settings]
 
-    def _open_header(self, spec: str, flag: str) -> Header:
-        """The header of a file that the settings name: a projector, an adapter, a draft model."""
-        from budget.source import open_model
-
-        try:
-            return open_model(spec, use_cache=self.use_cache)[0]
-        except BudgetError as e:
-            hint = "check the path" if e.hint and "sample:" in e.hint else e.hint
-            raise type(e)(f"{flag} {e.message}", hint=hint) from e
+    @functools.cached_property
+    def _companions_of(self) -> dict[Settings, tuple[Companion, ...]]:
+        """What was read already."""
+        return {}
 
     def request(
-        self, model: Model, *, probe: bool = True, count_residents: bool = True, with_policy: bool = True
+        self,
+        model: Model,
+        *,
+        on: Machine | None = None,
+        count_residents: bool = True,
+        with_policy: bool = True,
     ) -> Request:
-        """The question in the planner's words; without `probe`, on no machine yet."""
-        from budget.machine.device import Host, Machine
+        """The question in the planner's words, on the machine asked about or on another one."""
+        from budget.cli.policy import counted, limits_of, resolved_budget, under_policy
         from budget.planning.fit import Request
+        from budget.runtime.device_checks import validate_against_devices
 
-        machine = self.machine if probe else Machine(host=Host())
-        if probe:
-            from budget.runtime.device_checks import validate_against_devices
-
-            validate_against_devices(self.settings, [d.name for d in machine.devices if d.kind != "cpu"])
-        config, text = self.config, self.values.get("budget") or "auto"
-        overhead, reserve = overhead_of(self.values), reserve_of(self.values)
-        if config is not None:
-            text = config.value("budget")
-            overhead = None if config.value("overhead") == "auto" else config.value("overhead")
-            reserve = config.value("reserve") if isinstance(config.value("reserve"), int) else 0
+        machine = self.machine if on is None else on
+        validate_against_devices(self.settings, [d.name for d in machine.devices if d.kind != "cpu"])
+        text, overhead, reserve = limits_of(self.values, self.config)
         settings = self._settings_of(model)
         request = Request(
             model=model,
             settings=settings,
             machine=machine,
-            budget=self._resolved(text, machine),
+            budget=resolved_budget(text, machine, self.config),
             overhead_bytes=overhead,
             reserve_bytes=reserve,
             accounting=self.values.get("accounting") or "real",
             companions=self._companions(settings),
             described=self.described,
         )
-        if config is None and not (self.values.get("resident") or self.values.get("ledger")):
-            return request
-        from budget.cli.policy import counted, under_policy
-
         if with_policy:
-            request = under_policy(request, config)
-        return (
-            counted(request, self.residents, without=self.values.get("replace") or [])
-            if count_residents
-            else request
-        )
-
-    def _resolved(self, text: str, machine: Machine) -> Budget:
-        """The budget that `text` means; a mistake names the variable or the file that `text` comes from."""
-        from budget.planning.budget import resolve_budget
-
-        try:
-            return resolve_budget(text, machine)
-        except BudgetError as e:
-            setting = self.config.settings["budget"] if self.config is not None else None
-            if setting is None or setting.origin not in ("environment", "file"):
-                raise
-            where = setting.where if setting.origin == "environment" else f"{setting.where}: budget"
-            raise type(e)(e.message.replace("--budget", where, 1), hint=e.hint) from e
-
-
-def overhead_of(values: dict[str, Any]) -> int | None:
-    """`--overhead` in bytes; None estimates it."""
-    text = values.get("overhead") or "auto"
-    return None if text == "auto" else _size("--overhead", text)
-
-
-def reserve_of(values: dict[str, Any]) -> int:
-    """`--reserve` in bytes."""
-    return _size("--reserve", values.get("reserve") or "0")
-
-
-def _size(option: str, text: str) -> int:
-    try:
-        return parse_size(text)
-    except UsageError as e:
-        raise UsageError(f"{option}: {e.message}", hint=e.hint) from e
-
-
-def count(option: str, text: str | None) -> int | None:
-    """A count given to `option`, None where it was not given."""
-    if text is None:
-        return None
-    try:
-        return parse_count(text)
-    except UsageError as e:
-        raise UsageError(f"{option}: {e.message}", hint=e.hint) from e
+            request = under_policy(request, self.config)
+        if count_residents:
+            request = counted(request, self.residents, without=self.values.get("replace") or [])
+        return request
 
 
 def question(
@@ -352,8 +256,11 @@ def question(
             rest += (*options.BUDGET, *options.POLICY, *(options.WINDOW if window else ()))
         if budget and models != "none":
             rest += options.DESCRIPTION
-        llama = _settings_parameters() if settings else []
+        llama: list[tuple[Parameter, Callable[[Any], list[str]]]] = []
         if settings:
+            from budget.cli.llama_options import parameters
+
+            llama = parameters()
             rest.append(options.TOOL)
         if models == "none" and settings:
             rest.append(options.NO_CACHE)
@@ -373,10 +280,3 @@ def question(
         return command
 
     return decorate
-
-
-def _settings_parameters() -> list[tuple[Parameter, Callable[[Any], list[str]]]]:
-    """llama.cpp's memory-changing flags as options, and how each goes back to the one parser."""
-    from budget.cli.llama_options import parameters
-
-    return parameters()

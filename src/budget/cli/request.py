@@ -6,7 +6,8 @@ from typing import Annotated
 
 from budget.cli.output import Output
 from budget.cli.parameters import Option
-from budget.cli.question import Question, count, question
+from budget.cli.question import Question, question
+from budget.cli.values import count
 from budget.errors import ExitCode, UsageError
 
 

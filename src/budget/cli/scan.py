@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from budget.cli.output import Output
 from budget.cli.parameters import Argument, Option
@@ -12,6 +12,7 @@ from budget.record import record
 
 if TYPE_CHECKING:
     from budget.gguf.header import Header
+    from budget.planning.fit import Request
     from budget.planning.judge import Judgement
     from budget.source import SourceInfo
 
@@ -20,30 +21,22 @@ if TYPE_CHECKING:
 class Judge:
     """The question put to every model; travels to other processes."""
 
-    options: dict[str, Any]
+    request: Request
+    assume: str | None = None
 
     def __call__(self, header: Header, _source: SourceInfo) -> Judgement:
         """The verdict on one model."""
         from budget.planning.judge import judge
 
-        return judge(header, **self.options)
+        return judge(header, self.request, assume=self.assume)
 
 
 def judge_of(asked: Question) -> Judge:
     """The shared options as a judge."""
-    from budget.cli.question import overhead_of, reserve_of
-    from budget.planning.budget import resolve_budget
+    from budget.planning.described import Described, model_of
 
-    budget = resolve_budget(asked.values.get("budget") or "auto", asked.machine)
-    return Judge(
-        {
-            "settings": asked.settings,
-            "machine": asked.machine,
-            "budget": budget,
-            "overhead_bytes": overhead_of(asked.values),
-            "reserve_bytes": reserve_of(asked.values),
-        }
-    )
+    no_model = model_of(Described(weights_bytes=0))  # until a header is read
+    return Judge(asked.request(no_model), asked.values.get("assume"))
 
 
 @question(models="none")

@@ -64,6 +64,5 @@ BY_NAME: dict[str, GGMLType] = {t.name: t for t in TYPES.values()}
 
 F32 = BY_NAME["f32"]
 F16 = BY_NAME["f16"]
-BF16 = BY_NAME["bf16"]
 I32 = BY_NAME["i32"]
 I64 = BY_NAME["i64"]

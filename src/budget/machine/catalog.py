@@ -196,6 +196,7 @@ def near_names(text: str, *, kinds: Sequence[str], n: int = 5) -> tuple[str, ...
     held = sorted(
         (name for name in index if len(name) > 3 and wanted.startswith(name)), key=len, reverse=True
     )
+    # looser than `budget.nearest`: what follows names that hold or begin the text is a list to choose from
     close = difflib.get_close_matches(wanted, index, n=2 * n, cutoff=0.5)
     ids = [entry.id for entry in variants]
     ids += [entry.id for name in (*holding, *held, *close) for entry in index[name]]

@@ -62,7 +62,7 @@ def parse_ram(text: str) -> int:
     try:
         return parse_size(text)
     except UsageError as error:
-        raise UsageError(f"--ram: {error.message}", hint=error.hint) from error
+        raise error.at("--ram") from error
 
 
 def parse_gpu(spec: str) -> tuple[Device, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from budget.errors import MachineError
 from budget.machine.device import Device, Host, Machine
+from budget.nearest import one_of
 from budget.units import MAX_BYTES
 
 SCHEMA = "budget/machine/v1"
@@ -177,7 +178,8 @@ class _Reader:
         for key in data:
             if key not in names:
                 raise MachineError(
-                    f"{self.where}: unknown key {f'{at}.{key}'.lstrip('.')!r}", hint=_nearest(key, names)
+                    f"{self.where}: unknown key {f'{at}.{key}'.lstrip('.')!r}",
+                    hint=one_of(key, names, "known"),
                 )
 
     def fields(self, at: str, data: Any, kinds: Mapping[str, str]) -> dict[str, Any]:
@@ -222,7 +224,7 @@ class _Reader:
         if value not in names:
             raise MachineError(
                 f"{self.where}: {at} is {value!r}, expected one of {', '.join(names)}",
-                hint=_nearest(value, names),
+                hint=one_of(value, names, "known"),
             )
 
     def not_over(self, at: str, values: Mapping[str, Any], small: str, large: str) -> None:
@@ -230,10 +232,3 @@ class _Reader:
         less, more = values.get(small), values.get(large)
         if less is not None and more is not None and less > more:
             raise MachineError(f"{self.where}: {at} is {less}, more than {large} {more}")
-
-
-def _nearest(word: str, names: tuple[str, ...]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"

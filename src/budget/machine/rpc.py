@@ -287,8 +287,3 @@ def server_command(host: str, machine: Machine, *, port: int = DEFAULT_PORT) -> 
     names = [device.name for device in machine.devices if device.kind != "cpu" and device.backend != "rpc"]
     chosen = f" -d {','.join(names)}" if names else ""
     return f"ggml-rpc-server -H {host} -p {port}{chosen} -c"
-
-
-def client_flag(hosts: Sequence[str], *, port: int = DEFAULT_PORT) -> str:
-    """The `--rpc` flag of llama-server for servers on `hosts`."""
-    return "--rpc " + ",".join(f"{host}:{port}" for host in hosts)

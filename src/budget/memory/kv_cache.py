@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Literal
 
 from budget.errors import UsageError
 from budget.gguf.types import F32, GGMLType
@@ -14,7 +13,6 @@ from budget.runtime.settings import N_CTX_PADDING, ContextParams
 from budget.units import round_up
 
 Filter = Callable[[int], bool]
-CacheName = Literal["base", "swa", "index", "csa", "hca"]
 
 
 @record(kw_only=False)

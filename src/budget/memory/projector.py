@@ -17,7 +17,7 @@ from budget.memory.extra import Extra
 from budget.memory.layout import HOST
 from budget.memory.overhead import blas_workspace_bytes
 from budget.memory.placement import BufferType
-from budget.runtime.settings import Settings
+from budget.runtime.settings import Settings, mmproj_placement
 from budget.units import MiB, round_up
 
 Modality = Literal["vision", "audio", "gen.audio"]
@@ -142,23 +142,19 @@ def projector(header: Header, settings: Settings, machine: Machine, path: str) -
 
 
 def buffer_type(settings: Settings, machine: Machine) -> BufferType:
-    """Where a projector lies: `--mmproj-device`, else the first GPU, else an integrated one, else the host.
+    """Where a projector lies: `--mmproj-device`, else the first of `--device`, a GPU, an integrated one, the host.
 
-    `--device` does not move it.
-
-    Source: clip.cpp, `clip_ctx`.
+    Source: clip.cpp, `clip_ctx`; arg.cpp for `--device`.
     """
-    if not settings.mmproj_offload:
+    offload, name = mmproj_placement(settings)
+    if not offload:
         return buffer_types.CPU
     device: Device | None = None
-    if settings.mmproj_device is not None:
-        wanted = settings.mmproj_device.lower()
-        named = [d for d in machine.devices if d.name.lower() == wanted]
+    if name is not None:
+        named = [d for d in machine.devices if d.name.lower() == name.lower()]
         if not named:
             there = ", ".join(d.name for d in machine.devices) or "none"
-            raise MachineError(
-                f"--mmproj-device {settings.mmproj_device}: no such device", hint=f"devices here: {there}"
-            )
+            raise MachineError(f"--mmproj-device {name}: no such device", hint=f"devices here: {there}")
         device = named[0]
     for kind in ("gpu", "igpu"):
         device = device or next((d for d in machine.devices if d.kind == kind), None)

@@ -8,6 +8,7 @@ from budget.errors import BadModelError, UsageError
 from budget.gguf.header import Array, Header, Scalar, Value
 from budget.model.architectures import ARCHITECTURES, GLM52_INDEXER_TYPES
 from budget.model.facts import Architecture, Model, SlidingWindow, SwaType
+from budget.nearest import did_you_mean, nearest
 from budget.record import replace
 
 MAX_LAYERS = 512
@@ -117,14 +118,10 @@ def _architecture(name: str, assume: str | None) -> Architecture | None:
     if assume is None:
         return ARCHITECTURES.get(name)
     if assume not in ARCHITECTURES:
-        from difflib import get_close_matches
-
-        near = get_close_matches(assume, ARCHITECTURES, n=3)
+        near = nearest(assume, ARCHITECTURES, n=3)
         raise UsageError(
             f"--assume {assume}: no such architecture",
-            hint=f"did you mean {' or '.join(near)}?"
-            if near
-            else "budget inspect --architectures lists them",
+            hint=did_you_mean(near, "budget inspect --architectures lists them"),
         )
     return ARCHITECTURES[assume]
 

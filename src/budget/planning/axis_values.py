@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from budget.errors import UsageError
-from budget.nearest import did_you_mean, nearest
+from budget.nearest import one_of
 from budget.planning.axes import TYPES, Value
 from budget.runtime.settings import CACHE_TYPES
 from budget.units import parse_count
@@ -73,7 +73,7 @@ def _type(axis: str, part: str, text: str) -> _Found:
         return (part,)
     raise UsageError(
         f"--{axis} {text!r}: {part!r} is no type of a K/V cache",
-        hint=did_you_mean(nearest(part, CACHE_TYPES, n=1), f"types: {', '.join(CACHE_TYPES)}"),
+        hint=one_of(part, CACHE_TYPES, "types"),
     )
 
 

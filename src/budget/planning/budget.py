@@ -8,6 +8,7 @@ from typing import Literal
 
 from budget.errors import MachineError, UsageError
 from budget.machine.device import Machine
+from budget.nearest import one_of
 from budget.record import field, record
 from budget.units import MAX_BYTES, counted, parse_size
 
@@ -26,6 +27,10 @@ class _Unlimited:
 
     def __repr__(self) -> str:
         return "unlimited"
+
+    def __reduce__(self) -> str:
+        """The one there is, in a copy and in another process too."""
+        return "UNLIMITED"
 
 
 UNLIMITED = _Unlimited()
@@ -193,12 +198,8 @@ def _mapped_vram(cap: object, gpus: list[str], text: str) -> dict[str, Entry]:
 
 
 def _no_device(where: str, key: str, machine: Machine) -> MachineError:
-    from difflib import get_close_matches
-
     there = ["ram", "vram", *(d.name for d in machine.devices)]
-    near = get_close_matches(key.lower(), [name.lower() for name in there], n=1)
-    meant = f"did you mean {next(n for n in there if n.lower() == near[0])}? " if near else ""
-    return MachineError(f"{where}: no device {key!r}", hint=f"{meant}Devices here: {', '.join(there)}")
+    return MachineError(f"{where}: no device {key!r}", hint=one_of(key, there, "devices here"))
 
 
 def _vram(value: str, gpus: list[str], text: str) -> dict[str, str]:

@@ -167,7 +167,7 @@ def _parse(key: Key, raw: object, where: str) -> Any:
     try:
         return key.parse(_text(key, raw))
     except UsageError as e:
-        raise UsageError(f"{where}: {e.message}", hint=e.hint) from e
+        raise e.at(where) from e
 
 
 def _text(key: Key, raw: str | int | float) -> str:

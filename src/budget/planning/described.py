@@ -217,7 +217,7 @@ def _size(option: str, text: str | None) -> int | None:
     try:
         return parse_size(text)
     except UsageError as e:
-        raise UsageError(f"{option}: {e.message}", hint=e.hint) from e
+        raise e.at(option) from e
 
 
 def model_of(described: Described) -> Model:

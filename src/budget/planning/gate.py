@@ -1,65 +1,24 @@
-"""A gate: models, machines and settings that must meet expectations; from TOML's tables to cases to outcomes."""
+"""A gate: models, machines and settings that must meet expectations; from TOML's tables to cases to results."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
-from budget.errors import BudgetError, ExitCode, MachineError, UsageError
+from budget.errors import BudgetError, ExitCode, UsageError
 from budget.machine.describe import brings_host
-from budget.nearest import did_you_mean, nearest
-from budget.planning.budget import HOST, HOST_NAMES
+from budget.nearest import one_of
+from budget.planning.expectation import Expectation, Outcome, Status, outcome, parse_expectation
 from budget.planning.fit import Plan
-from budget.planning.parts import Row, rows_of
-from budget.planning.usage import TOTAL
-from budget.units import format_size, parse_count, parse_size
 
-Value = bool | int | str
-Status = Literal["passed", "failed", "unknown", "error"]
 HERE = "here"
 """The machine that the check runs on."""
-NUMBERS = ("max_ctx", "n_ctx")
-"""Expectations in tokens."""
-PARTS = (
-    "needs",
-    "weights",
-    "context",
-    "compute",
-    "output",
-    "extras",
-    "overhead",
-    "reserve",
-    "left",
-    "available",
-)
-"""What can be expected of a device: `CUDA0.context <= 4GiB`; without a part it is `needs`."""
 _TOP = ("models", "machines", "settings", "defaults", "gate")
 _SHARED = ("machine", "machines", "settings", "budget", "overhead", "reserve", "assume", "expect", "fits")
 _GATE = ("name", "model", "models", *_SHARED)
 _MACHINE = ("gpu", "ram", "no_gpu", "file")
-_EXPECTATION = re.compile(
-    r"\s*(?P<left>[A-Za-z_][\w.\[\]:-]*?)\s*(?P<op>>=|<=|==|!=|=|<|>)\s*(?P<right>.+?)\s*\Z"
-)
-_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "=": lambda a, b: a == b, "==": lambda a, b: a == b, "!=": lambda a, b: a != b, "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b, ">": lambda a, b: a > b, ">=": lambda a, b: a >= b,
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expectation:
-    """One condition on a plan."""
-
-    text: str
-    """As it is written: `CUDA0 <= 22GiB`."""
-    left: str
-    """`fits`, `verdict`, `max_ctx`, `n_ctx`, or a device with or without a part."""
-    operator: str
-    right: bool | int | str
-    """Tokens, bytes, true or false, or a verdict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,16 +48,6 @@ class Case:
     expectations: tuple[Expectation, ...]
     options: Mapping[str, str] = field(default_factory=dict)
     """`budget`, `overhead`, `reserve`, `assume` where they are given."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of one expectation."""
-
-    expectation: Expectation
-    status: Status
-    actual: str
-    """What it is instead, for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,42 +208,6 @@ def _condition(key: str, value: object) -> str:
     return f"{key} {text}" if text.lstrip().startswith(("<", ">", "=", "!")) else f"{key} = {text}"
 
 
-def parse_expectation(text: str) -> Expectation:
-    """`fits`, `fits = false`, `max_ctx >= 32k`, `CUDA0 <= 22GiB`, `vram.context < 4GiB`.
-
-    Raises:
-        UsageError: a condition of another form; the message quotes it whole.
-    """
-    if text.strip() in ("fits", "does_not_fit"):
-        right = "true" if text.strip() == "fits" else "false"
-        return Expectation(text=text.strip(), left="fits", operator="=", right=right == "true")
-    match = _EXPECTATION.match(text)
-    if match is None:
-        raise UsageError(f"not an expectation: {text!r}", hint=_FORMS)
-    left, operator, right = match["left"], match["op"], match["right"]
-    value: bool | int | str
-    if left == "fits":
-        if right not in ("true", "false") or operator not in ("=", "==", "!="):
-            raise UsageError(f"not an expectation: {text!r}", hint="write fits = true or fits = false")
-        value = right == "true"
-    elif left == "verdict":
-        value = right.strip("'\"")
-        if value not in ("fits", "does_not_fit", "unknown") or operator not in ("=", "==", "!="):
-            raise UsageError(f"not an expectation: {text!r}", hint="verdicts: fits, does_not_fit, unknown")
-    else:
-        part = left.rpartition(".")[2]
-        if "." in left and part not in PARTS:
-            raise UsageError(f"not an expectation: {text!r}", hint=_nearest(part, PARTS, "parts of a device"))
-        try:
-            value = parse_count(right) if left in NUMBERS else parse_size(right)
-        except UsageError as e:
-            raise UsageError(f"expectation {text!r}: {e.message}", hint=e.hint) from e
-    return Expectation(text=" ".join(text.split()), left=left, operator=operator, right=value)
-
-
-_FORMS = "such as fits = true, max_ctx >= 32768, CUDA0 <= 22GiB or CUDA0.left >= 1GiB"
-
-
 def judge(case: Case, answer: Plan, max_ctx: Callable[[], int | None]) -> Result:
     """Hold `answer` against what `case` expects.
 
@@ -311,86 +224,14 @@ def judge(case: Case, answer: Plan, max_ctx: Callable[[], int | None]) -> Result
         longest.extend([max_ctx()] if not longest else [])
         return longest[0]
 
-    outcomes = tuple(_outcome(expectation, answer, asked) for expectation in case.expectations)
+    outcomes = tuple(outcome(expectation, answer, asked) for expectation in case.expectations)
     return Result(case=case, outcomes=outcomes, plan=answer, max_ctx=longest[0] if longest else None)
-
-
-def _outcome(expectation: Expectation, answer: Plan, max_ctx: Callable[[], int | None]) -> Outcome:
-    value, actual = _actual(expectation.left, answer, max_ctx)
-    if value is None:
-        return Outcome(expectation=expectation, status="unknown", actual=actual)
-    met = _OPERATORS[expectation.operator](value, expectation.right)
-    return Outcome(expectation=expectation, status="passed" if met else "failed", actual=actual)
-
-
-def _actual(left: str, answer: Plan, max_ctx: Callable[[], int | None]) -> tuple[Value | None, str]:
-    """The value, None where it is not known, and how people read it."""
-    reason = "; ".join(answer.reasons)
-    if left == "fits":
-        known = answer.verdict != "unknown"
-        return (answer.fits if known else None), _verdict(answer) if known else f"not known: {reason}"
-    if left == "verdict":
-        return answer.verdict, answer.verdict
-    if left == "n_ctx":
-        return answer.layout.params.n_ctx, f"{answer.layout.params.n_ctx}"
-    if left == "max_ctx":
-        if answer.reasons:
-            return None, f"not known: {reason}"
-        n_ctx = max_ctx()
-        return n_ctx or 0, "no context fits" if n_ctx is None else str(n_ctx)
-    size = _size(left, answer)
-    incomplete = len(answer.reasons) > sum(d.fits is None and d.required_bytes > 0 for d in answer.devices)
-    if size is None or incomplete:
-        return None, f"not known: {reason}" if reason else "not known"
-    return size, format_size(size)
-
-
-def _verdict(answer: Plan) -> str:
-    if answer.fits:
-        return "it fits"
-    short = ", ".join(f"{f.device} short by {format_size(f.short_bytes)}" for f in answer.failures)
-    return f"it does not fit: {short}"
-
-
-def _size(left: str, answer: Plan) -> int | None:
-    """Bytes of `DEVICE[.part]`; None where they are not known."""
-    rows = rows_of(answer)
-    name, dot, part = left.rpartition(".")
-    name, part = (name, part) if dot else (left, "needs")
-    low = name.lower()
-    if low == "vram":
-        chosen = [r for r in rows if r.name not in (HOST, TOTAL)]
-    elif low in HOST_NAMES:
-        chosen = [r for r in rows if r.name == HOST]
-    elif low == TOTAL:
-        chosen = [r for r in rows if r.name != TOTAL]
-    else:
-        chosen = [r for r in rows if r.name.lower() == low]
-        if not chosen:
-            there = [*(r.name for r in rows), "vram", "ram", TOTAL]
-            raise MachineError(f"{left}: no device {name!r}", hint=_nearest(name, there, "devices"))
-    sizes = [_part(row, part) for row in chosen]
-    return None if None in sizes else sum(s for s in sizes if s is not None)
-
-
-def _part(row: Row, part: str) -> int | None:
-    if part == "needs":
-        return row.required_bytes
-    if part == "left":
-        return row.left_bytes
-    if part == "available":
-        return row.available if isinstance(row.available, int) else None
-    return row.parts["kv"] + row.parts["state"] if part == "context" else row.parts[part]
 
 
 def _known(table: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
     for key in table:
         if key not in keys:
-            raise UsageError(f"{where} has no key {key!r}", hint=_nearest(key, keys, "keys"))
-
-
-def _nearest(word: str, words: Sequence[str], what: str) -> str:
-    return did_you_mean(nearest(word, words, n=1), f"{what}: {', '.join(words)}")
+            raise UsageError(f"{where} has no key {key!r}", hint=one_of(key, keys, "keys"))
 
 
 def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
-from budget.errors import BudgetError
+from budget.errors import UnknownAnswerError
 from budget.gguf.header import Header
-from budget.machine.device import Machine
 from budget.model.read import read_model
-from budget.planning.budget import Budget
 from budget.planning.fit import Request, Verdict, max_context, plan, with_context
+from budget.record import replace
 from budget.runtime.overrides import with_overrides
-from budget.runtime.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,34 +31,22 @@ class Judgement:
     reason: str = ""
 
 
-def judge(
-    header: Header,
-    *,
-    settings: Settings,
-    machine: Machine,
-    budget: Budget,
-    overhead_bytes: int | None = None,
-    reserve_bytes: int = 0,
-) -> Judgement:
-    """What `header`'s model does on `machine` within `budget`; with no context given, at the largest that fits.
+def judge(header: Header, request: Request, *, assume: str | None = None) -> Judgement:
+    """The answer to `request` for `header`'s model; with no context given, at the largest that fits.
+
+    Args:
+        request: its model is not looked at.
+        assume: the architecture whose memory rules a model that budget does not know takes.
 
     Raises:
         BudgetError: the header describes no model, or llama.cpp refuses the settings for it.
     """
-    model = read_model(with_overrides(header, settings.override_kv))
-    request = Request(
-        model=model, settings=settings, machine=machine, budget=budget, overhead_bytes=overhead_bytes,
-        reserve_bytes=reserve_bytes,
-    )  # fmt: skip
+    model = read_model(with_overrides(header, request.settings.override_kv), assume=assume)
+    request = replace(request, model=model)
     largest: int | None = None
-    try:
+    with suppress(UnknownAnswerError):
         largest = max_context(request)
-    except BudgetError as e:
-        from budget.errors import UnknownAnswerError
-
-        if not isinstance(e, UnknownAnswerError):
-            raise
-    if not settings.n_ctx:
+    if not request.settings.n_ctx:
         request = with_context(request, largest or 1)
     answer = plan(request)
     reasons = [f"{f.device} short by {f.short_bytes} bytes" for f in answer.failures]

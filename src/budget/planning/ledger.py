@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from budget.errors import UsageError
+from budget.nearest import one_of
 from budget.planning.budget import Budget
 from budget.planning.residents import Live, Resident, claims, credit
 from budget.planning.usage import Shortfall, Usage, add_usage, check, unknown_devices
@@ -167,11 +168,7 @@ def _mapping(data: object, where: str, keys: tuple[str, ...]) -> dict[str, Any]:
 
 def unknown_key(key: object, keys: tuple[str, ...], where: str) -> UsageError:
     """The error for a key that nobody knows, with the nearest that somebody does."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(str(key), keys, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"keys: {', '.join(keys)}"
-    return UsageError(f"{where}: unknown key {key!r}", hint=hint)
+    return UsageError(f"{where}: unknown key {key!r}", hint=one_of(str(key), keys, "keys"))
 
 
 def _integer(value: object, where: str, *, optional: bool = False) -> int | None:

@@ -11,17 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from budget.memory.layout import HOST, Layout
+from budget.planning.exchange import exchange
 from budget.planning.fit import Plan, Request, plan
-from budget.planning.packing import (
-    ORDERS,
-    Order,
-    Packing,
-    Sizes,
-    exchange,
-    item_sizes,
-    pack,
-    packed_settings,
-)
+from budget.planning.movable import Sizes, item_sizes
+from budget.planning.packed_settings import packed_settings
+from budget.planning.packing import ORDERS, Order, Packing, pack
 
 MAX_SETTLING = 3
 """Plans until a packing fits: compute buffers settle after one or two."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -86,11 +86,6 @@ def memory_profile(request: Request, *, limit: int | None = None) -> MemoryProfi
 
 def _bytes(answer: Plan, of: Callable[[str], bool]) -> int:
     return sum(d.required_bytes - d.reserve_bytes for d in answer.devices if of(d.name))
-
-
-def scaled_request(request: Request) -> Request:
-    """`request` with the estimated overhead left out, so that a profile of it is llama.cpp's buffers alone."""
-    return replace(request, overhead_bytes=0) if request.overhead_bytes is None else request
 
 
 def profile_object(profile: MemoryProfile) -> dict[str, Any]:

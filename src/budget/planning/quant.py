@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from budget.errors import UsageError
 from budget.gguf.types import BY_NAME, GGMLType
+from budget.nearest import did_you_mean, nearest
 
 _README = "measured on Llama-3.1-8B (llama.cpp, tools/quantize/README.md)"
 _MEASURED = {
@@ -72,12 +73,10 @@ def quant_named(name: str) -> Quant:
 
 
 def _hint(name: str, types: dict[str, GGMLType]) -> str:
-    from difflib import get_close_matches
-
     known = tuple(dict.fromkeys([*_MEASURED, *_ONE_TYPE, *types]))
     begun = sorted(
         (k for k in known if k.startswith(name)),
         key=lambda k: _USUAL.index(k) if k in _USUAL else 99 + known.index(k),
     )
-    near = begun[:3] or get_close_matches(name, known, n=3)
-    return f"did you mean {' or '.join(near)}?" if near else "such as Q4_K_M, Q8_0 or F16; or give --bpw"
+    near = begun[:3] or nearest(name, known, n=3)
+    return did_you_mean(near, "the usual ones are Q4_K_M, Q8_0 and F16; --bpw takes any other")

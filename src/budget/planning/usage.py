@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from budget.errors import MachineError, UsageError
 from budget.machine.device import Machine
-from budget.planning.budget import HOST, HOST_NAMES, UNLIMITED, Budget
+from budget.nearest import one_of
+from budget.planning.budget import HOST, HOST_NAMES, Budget
 from budget.record import record
 from budget.units import parse_size
 
@@ -39,11 +40,6 @@ def add_usage(*usages: Usage) -> dict[str, int]:
         for device, size in usage.items():
             total[device] = total.get(device, 0) + size
     return total
-
-
-def subtract_usage(usage: Usage, credit: Usage) -> dict[str, int]:
-    """`usage` less `credit` per device, never below 0."""
-    return {device: max(size - credit.get(device, 0), 0) for device, size in usage.items()}
 
 
 def check(
@@ -103,7 +99,7 @@ def parse_usage(text: str, machine: Machine, *, option: str = "--resident") -> d
         try:
             usage[device] = parse_size(size)
         except UsageError as e:
-            raise UsageError(f"{option} {text!r}: {e.message}", hint=e.hint) from e
+            raise e.at(f"{option} {text!r}") from e
     return usage
 
 
@@ -121,8 +117,8 @@ def device_named(key: str, machine: Machine, *, context: str) -> str:
     for device in machine.devices:
         if key.lower() in (device.name.lower(), device.name.partition("[")[0].lower()):
             return device.name
-    there = ", ".join(["ram", *(d.name for d in machine.devices)])
-    raise MachineError(f"{context}: no device {key!r}", hint=f"devices here: {there}")
+    there = ["ram", *(d.name for d in machine.devices)]
+    raise MachineError(f"{context}: no device {key!r}", hint=one_of(key, there, "devices here"))
 
 
 def check_devices(usages: Iterable[tuple[str, Usage]], machine: Machine) -> None:
@@ -134,9 +130,3 @@ def check_devices(usages: Iterable[tuple[str, Usage]], machine: Machine) -> None
     for name, usage in usages:
         for device in usage:
             device_named(device, machine, context=f"resident {name}")
-
-
-def cap_is_limit(budget: Budget, device: str) -> bool:
-    """Whether `device` has a cap in bytes."""
-    cap = budget.cap(device)
-    return cap is not None and cap is not UNLIMITED

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from budget.planning.gate import Outcome, Result, exit_code
+from budget.planning.expectation import Outcome
+from budget.planning.gate import Result, exit_code
 from budget.render.json import ENGINE, device_object
 from budget.render.screen import GAP, Block, Cell, Table, Text, Title
 

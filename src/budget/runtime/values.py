@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from budget.errors import UsageError
-from budget.nearest import did_you_mean, nearest
+from budget.nearest import one_of
 from budget.units import parse_count
 
 MAX_DEVICES = 16
@@ -33,7 +33,7 @@ def number(written: str, text: str, *, suffixes: bool = False) -> int:
         try:
             value = parse_count(text)
         except UsageError as e:
-            raise UsageError(f"{written}: {e.message}", hint=e.hint) from e
+            raise e.at(written) from e
     elif re.fullmatch(_INTEGER, text):
         value = int(text) if len(text) < 20 else INT32_MAX + 1
     else:
@@ -68,7 +68,7 @@ def choice(written: str, text: str, choices: tuple[str, ...]) -> str:
     """One of `choices`."""
     if text in choices:
         return text
-    hint = did_you_mean(nearest(text, choices, n=1), f"choose from {', '.join(choices)}")
+    hint = one_of(text, choices, "choose from")
     raise UsageError(f"{written} {text}: no such choice", hint=hint)  # llama.cpp tells upper from lower case
 
 
@@ -118,7 +118,7 @@ def overrides(written: str, text: str) -> tuple[tuple[str, str], ...]:
         try:
             tensor_pattern(pattern)
         except UsageError as e:
-            raise UsageError(f"{written} {part}: {e.message}", hint=e.hint) from e
+            raise e.at(f"{written} {part}") from e
         entries.append((pattern, buffer_type))
     return tuple(entries)
 

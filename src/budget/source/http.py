@@ -145,4 +145,4 @@ def _parse(file: RemoteFile, policy: Policy) -> Header:
     try:
         return parse_header(file.buf, file_bytes=file_bytes, limit_bytes=policy.limit_bytes)
     except BadModelError as error:
-        raise BadModelError(f"{shown(file.url)}: {error.message}", hint=error.hint) from error
+        raise error.at(shown(file.url)) from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from budget.errors import BadModelError
 from budget.gguf.header import Header, parse_header
+from budget.nearest import nearest
 from budget.source.errors import MissingFileError
 from budget.units import MiB
 
@@ -81,12 +82,7 @@ def _header(name: str, fd: int) -> Header:
         try:
             return parse_header(buf, file_bytes=size_bytes)
         except BadModelError as error:
-            raise named(name, error) from error
-
-
-def named(name: str, error: BadModelError) -> BadModelError:
-    """`error` with the name of the file in front."""
-    return BadModelError(f"{name}: {error.message}", hint=error.hint)
+            raise error.at(name) from error
 
 
 def unreadable(name: str, error: OSError) -> BadModelError:
@@ -101,14 +97,12 @@ def unreadable(name: str, error: OSError) -> BadModelError:
 
 
 def _missing_hint(name: str) -> str:
-    from difflib import get_close_matches
-
     path = Path(name)
     try:
         others = [p.name for p in path.parent.iterdir() if p.suffix == ".gguf"]
     except OSError:
         return f"there is no folder {path.parent}" if not path.parent.is_dir() else "check the path"
-    near = get_close_matches(path.name, others, n=1)
+    near = nearest(path.name, others, n=1)
     if near:
         return f"did you mean {path.parent / near[0]}?"
     return "check the path; sample:llama-3.1-8b works without any file"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from budget.errors import UsageError
 from budget.gguf.header import Header, parse_header
+from budget.nearest import did_you_mean, nearest
 
 FOLDER = Path(__file__).parent.parent / "data" / "samples"
 """One zlib-compressed GGUF header per model."""
@@ -31,8 +32,5 @@ def open_sample(name: str, folder: Path = FOLDER) -> Header:
 
 
 def _hint(name: str, known: list[str]) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, known, n=1)
-    start = f"did you mean sample:{near[0]}? " if near else ""
-    return f"{start}There are {', '.join(known)}"
+    near = [f"sample:{known_name}" for known_name in nearest(name, known, n=1)]
+    return did_you_mean(near, f"there are {', '.join(known)}")

@@ -10,7 +10,6 @@ from budget.errors import BadModelError, NetworkError, UsageError
 from budget.gguf.header import Header, read_header
 from budget.source import shards
 from budget.source.errors import MissingFileError
-from budget.source.local import named
 
 if TYPE_CHECKING:
     from budget.source.cache import HeaderCache
@@ -103,7 +102,7 @@ def _read(fs: Any, path: str, name: str, cache: HeaderCache | None) -> tuple[Hea
     try:
         header = read_header(read_prefix, file_bytes=file_bytes)
     except BadModelError as error:
-        raise named(name, error) from error
+        raise error.at(name) from error
     except Exception as error:
         raise _failure(name, error) from error
     if cache is not None and version:

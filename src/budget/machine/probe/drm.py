@@ -47,11 +47,6 @@ def drm_cards(root: Path = Path("/")) -> tuple[DrmCard, ...]:
     return tuple(cards[key] for key in sorted(cards))
 
 
-def has_vendor(vendor: int, root: Path = Path("/")) -> bool:
-    """Whether a card of `vendor` is here; reads a few small files."""
-    return any(card.vendor == vendor for card in drm_cards(root))
-
-
 def _render_minors(base: Path, names: list[str]) -> Iterator[tuple[str, int]]:
     for name in names:
         match = re.fullmatch(r"renderD(\d+)", name)

@@ -14,6 +14,8 @@ MAX_REDUCED_EXPERTS = 15
 """MOE_WEIGHTED_REDUCTION_MAX_EXPERTS."""
 _EXTRA_EXPERT_COUNTS = frozenset({288, 576})
 """Expert counts that are no power of two and still have a top-k kernel (topk-moe.cu)."""
+_STARTS = frozenset({"MUL", "SOFT_MAX", "UNARY", "ARGSORT"})
+"""Operations that a fusion starts with."""
 
 Deps = dict[int, tuple[Tensor, list[Tensor]]]
 """By id of the node until which they live: that node, and the tensors kept."""
@@ -23,24 +25,24 @@ def alloc_deps(nodes: list[Tensor], start: int, end: int, deps: Deps) -> None:
     """Add the dependencies of one split, nodes `start` to `end` of the graph."""
     i = start
     while i < end:
-        op = nodes[i].op
-        if op == "MUL":
-            match = _weighted_reduction(nodes, i, end)
-            if match is not None:
-                kept, last = match
-                for t in kept:
-                    _keep(deps, t, nodes[last])
-                i = last
-        elif op in ("SOFT_MAX", "UNARY", "ARGSORT"):
-            count = _top_k(nodes, i, end)
-            if count and i + count < len(nodes):
-                until = nodes[i + count]
-                for node in nodes[i : i + count]:
-                    _keep(deps, node, until)
-                    for s in node.src:
-                        _keep(deps, s, until)
-                i += count - 1
+        fused = _fused(nodes, i, end) if nodes[i].op in _STARTS else None
+        if fused is not None:
+            kept, until, i = fused
+            for t in kept:
+                _keep(deps, t, until)
         i += 1
+
+
+def _fused(nodes: list[Tensor], start: int, end: int) -> tuple[Sequence[Tensor], Tensor, int] | None:
+    """What a fusion that starts there keeps, the node until which, and its last index; None where nothing fuses."""
+    if nodes[start].op == "MUL":
+        match = _weighted_reduction(nodes, start, end)
+        return None if match is None else (match[0], nodes[match[1]], match[1])
+    count = _top_k(nodes, start, end)
+    if not count or start + count >= len(nodes):
+        return None
+    kept = [t for node in nodes[start : start + count] for t in (node, *node.src)]
+    return kept, nodes[start + count], start + count - 1
 
 
 def _keep(deps: Deps, t: Tensor, until: Tensor) -> None:

@@ -26,8 +26,7 @@ class Shared:
     caches: dict[str, CacheTensor]
     """K, V and state tensors by the name llama.cpp gives them."""
     cache_rows: dict[str, int]
-    """Buffer type of each cache, as an index into `buffer_names`."""
-    buffer_names: tuple[str, ...]
+    """Buffer type of each cache, as `buffer_index` numbers them."""
     buffer_index: dict[str, int]
     layer_backend: tuple[int, ...]
     """Backend of each layer and of the output layer."""

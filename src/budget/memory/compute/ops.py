@@ -6,7 +6,7 @@ Source: ggml.c, the function of the same name. Only what decides memory is kept:
 from __future__ import annotations
 
 from budget.errors import BadModelError
-from budget.gguf.types import F16, F32, I32, GGMLType
+from budget.gguf.types import F32, I32, GGMLType
 from budget.memory.compute.tensor import Shape, Tensor, is_contiguous, nelements, row_size, strides
 
 
@@ -188,9 +188,6 @@ class Ops:
     def l2_norm(self, a: Tensor, name: str = "norm") -> Tensor:
         return Tensor("L2_NORM", a.type, a.ne, [a], name)
 
-    def group_norm(self, a: Tensor, name: str = "norm") -> Tensor:
-        return Tensor("GROUP_NORM", a.type, a.ne, [a], name)
-
     def soft_max(
         self, a: Tensor, mask: Tensor | None = None, sinks: Tensor | None = None, name: str = ""
     ) -> Tensor:
@@ -306,24 +303,6 @@ class Ops:
         """`RWKV_WKV6 RWKV_WKV7 GATED_LINEAR_ATTN`; `heads` has the shape [head size, heads, tokens]."""
         s, h, n_tokens, _ = heads.ne
         return Tensor(op, F32, (s * h, n_tokens + s * state.ne[1], 1, 1), [*src, state], op.lower())
-
-    def solve_tri(self, a: Tensor, b: Tensor) -> Tensor:
-        return Tensor("SOLVE_TRI", F32, b.ne, [a, b], "solve_tri")
-
-    def diag(self, a: Tensor) -> Tensor:
-        return Tensor("DIAG", a.type, (a.ne[0], a.ne[0], a.ne[2], a.ne[3]), [a], a.name)
-
-    def im2col_1d(
-        self, kernel: Tensor, x: Tensor, stride: int, padding: int, dilation: int, type_: GGMLType
-    ) -> Tensor:
-        ow = (x.ne[0] + 2 * padding - dilation * (kernel.ne[0] - 1) - 1) // stride + 1
-        return Tensor("IM2COL", type_, (kernel.ne[1] * kernel.ne[0], ow, x.ne[2], 1), [kernel, x], "im2col")
-
-    def conv_1d(self, kernel: Tensor, x: Tensor, stride: int, padding: int, dilation: int) -> Tensor:
-        col = self.im2col_1d(kernel, x, stride, padding, dilation, F32 if kernel.type.name == "bf16" else F16)
-        flat = self.reshape(col, col.ne[0], col.ne[2] * col.ne[1])
-        w = self.reshape(kernel, kernel.ne[0] * kernel.ne[1], kernel.ne[2])
-        return self.reshape(self.mul_mat(flat, w, "conv_1d"), col.ne[1], kernel.ne[2], col.ne[2])
 
     def row_bytes(self, t: Tensor, n: int) -> int:
         """Bytes of `n` elements of the type of `t` (`ggml_row_size`)."""

@@ -153,7 +153,6 @@ def _replay(
         bytes_by_buffer={name: size for name, size in sizes.items() if size},
         flash_attn=stages[0].flash_attn,
         basis=_basis(plan),
-        n_splits=len(schedule.splits) if schedule else 0,
         n_copies=plan.n_copies,
         live_at_peak=live if want_live else None,
         note=_note(plan),
@@ -180,7 +179,7 @@ def _plan(
             able.append((*(shares_host if placement.host_buffer_type and i in host else ()), cpu))
     scheduler = Scheduler(made, tuple(able), op_offload=params.op_offload)
     scheduler.offload_bufts = frozenset(host)
-    shared = _shared(model, params, placement, index, tuple(names), cpu)
+    shared = _shared(model, params, placement, index, cpu)
     shared.pin_norms = accounting == "real"
     n_copies = N_COPIES if _pipelines(placement, params, model, made) else 1
     return Plan(shared, made, scheduler, build, n_copies, placement.has_overrides)
@@ -212,7 +211,6 @@ def _shared(
     params: ContextParams,
     placement: Placement,
     index: dict[str, int],
-    names: tuple[str, ...],
     cpu: int,
 ) -> Shared:
     weights: dict[str, PlacedTensor] = {}
@@ -239,7 +237,6 @@ def _shared(
         duplicates=duplicates,
         caches=caches,
         cache_rows=rows,
-        buffer_names=names,
         buffer_index=index,
         layer_backend=tuple(cpu if d is None else d for d in placement.layer_device),
         n_backends=cpu + 1,

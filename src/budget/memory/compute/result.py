@@ -26,7 +26,6 @@ class ComputeBuffers:
     flash_attn: bool
     """Flash attention after `auto` is resolved."""
     basis: Literal["exact", "formula", "estimate"]
-    n_splits: int = 0
     n_copies: int = 1
     live_at_peak: dict[str, tuple[LiveTensor, ...]] | None = None
     """Filled only when asked for."""

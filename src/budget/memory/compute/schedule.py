@@ -47,9 +47,6 @@ class Scheduler:
         self.backends = backends
         self.buft_backends = buft_backends
         self.cpu = len(backends) - 1
-        self.host_bufts = frozenset(
-            b for b, able in enumerate(buft_backends) if able and able[-1] == self.cpu
-        )
         self.offload_bufts: frozenset[int] = frozenset()
         """Buffer types in host memory whose weights may be copied for one operation."""
         self.op_offload = op_offload and len(backends) > 1
