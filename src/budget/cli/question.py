@@ -195,105 +195,137 @@ class Question:
         """Whether headers that were read before are used (`--no-cache` turns it off)."""
         return not self.values.get("no_cache")
 
-    def load(self, spec: str) -> Loaded:
-        """Read the header of one model, or take the one that options describe."""
+    def load(self, spec: str, settings: Settings | None = None) -> Loaded:
+        """Read the header of one model, or take the one that options describe.
+
+        Args:
+            settings: of this model alone, instead of the shared ones.
+        """
         if spec == DESCRIBED and self.described is not None:
             from budget.planning.described import model_of
             from budget.source import SourceInfo
 
             source = SourceInfo(location=DESCRIBED, file_bytes=self.described.weights_bytes)
             return Loaded(spec=spec, model=model_of(self.described), source=source)
-        from budget.model.read import read_model
         from budget.source import open_model
 
         header, source = open_model(spec, use_cache=self.use_cache, quiet=bool(self.values.get("quiet")))
-        if self.settings.override_kv:
+        return Loaded(spec=spec, model=self.understand(header, source, settings), source=source)
+
+    def understand(self, header: Header, source: SourceInfo, settings: Settings | None = None) -> Model:
+        """The model of a header that was read, its metadata replaced where `--override-kv` says so."""
+        from budget.model.read import read_model
+
+        overrides = (settings or self.settings).override_kv
+        if overrides:
             from budget.runtime.overrides import with_overrides
 
-            header = with_overrides(header, self.settings.override_kv)
-        loaded = Loaded(spec=spec, model=read_model(header, assume=self.values.get("assume")), source=source)
-        self.know(loaded)
-        return loaded
+            header = with_overrides(header, overrides)
+        model = read_model(header, assume=self.values.get("assume"))
+        self.know(model, source)
+        return model
 
-    def know(self, loaded: Loaded) -> None:
-        """Plan `loaded` with what its source says lies beside it."""
-        self._beside[id(loaded.model)] = loaded.source.projector
+    def know(self, model: Model, source: SourceInfo) -> None:
+        """Plan `model` with what its source says lies beside it."""
+        self._beside[id(model)] = source.projector
 
     @functools.cached_property
     def _beside(self) -> dict[int, str | None]:
         """Models that were read, by identity, and the projector in the repository of each."""
         return {}
 
-    def _settings_of(self, model: Model) -> Settings:
-        """The settings, with the projector that `-hf` loads of itself (`--mmproj-auto`, which is on)."""
-        settings, projector = self.settings, self._beside.get(id(model))
-        if projector is None or settings.mmproj is not None or not settings.mmproj_auto:
-            return settings
-        from dataclasses import replace
+    @functools.cached_property
+    def _headers(self) -> dict[str, Header]:
+        """Projectors, adapters and draft models that were read, by path."""
+        return {}
 
-        return replace(settings, mmproj=projector)
+    def with_companions(
+        self, model: Model, settings: Settings | None = None
+    ) -> tuple[Settings, tuple[Companion, ...]]:
+        """The settings that `model` is loaded with, its repository's projector among them, and what they name."""
+        from budget.companions import open_companions, with_projector
 
-    def _companions(self, settings: Settings) -> tuple[Companion, ...]:
-        """The projector, adapters and draft model that the settings name, with their headers."""
-        if not (settings.mmproj or settings.lora or settings.control_vector or settings.model_draft):
-            return ()
-        from budget.memory.extras import companion_paths, read_companions
+        settings = with_projector(settings or self.settings, self._beside.get(id(model)))
+        return settings, open_companions(settings, self._headers, use_cache=self.use_cache)
 
-        flags = {"mmproj": "--mmproj", "lora": "--lora", "draft": "-md"}
-        flag_of = {path: flags[role] for role, path in companion_paths(settings)}
-        return read_companions(settings, lambda path: self._open_header(path, flag_of[path]))
+    def ready(self) -> Question:
+        """Resolve all that does not depend on a model, so that a mistake is told before any of many is read."""
+        from budget.companions import open_companions
 
-    def _open_header(self, spec: str, flag: str) -> Header:
-        """The header of a file that the settings name: a projector, an adapter, a draft model."""
-        from budget.source import open_model
+        self._terms(self.machine)
+        self._validate_devices(self.settings, self.machine)
+        if self.values.get("replace"):
+            from budget.planning.residents import check_names
 
-        try:
-            return open_model(spec, use_cache=self.use_cache)[0]
-        except BudgetError as e:
-            hint = "check the path" if e.hint and "sample:" in e.hint else e.hint
-            raise type(e)(f"{flag} {e.message}", hint=hint) from e
+            check_names(self.values["replace"], self.residents)
+        open_companions(self.settings, self._headers, use_cache=self.use_cache)
+        return self
 
     def request(
-        self, model: Model, *, probe: bool = True, count_residents: bool = True, with_policy: bool = True
+        self,
+        model: Model,
+        settings: Settings | None = None,
+        *,
+        probe: bool = True,
+        count_residents: bool = True,
+        with_policy: bool = True,
     ) -> Request:
-        """The question in the planner's words; without `probe`, on no machine yet."""
+        """The question in the planner's words.
+
+        Args:
+            settings: of this model alone, instead of the shared ones.
+            probe: whether to plan for the machine; else on none yet.
+            count_residents: whether what is loaded already counts.
+            with_policy: whether the policy lowers the caps.
+        """
         from budget.machine.device import Host, Machine
         from budget.planning.fit import Request
 
         machine = self.machine if probe else Machine(host=Host())
         if probe:
-            from budget.runtime.device_checks import validate_against_devices
+            self._validate_devices(settings or self.settings, machine)
+        own, companions = self.with_companions(model, settings)
+        request = Request(
+            model=model,
+            settings=own,
+            machine=machine,
+            companions=companions,
+            described=self.described,
+            **self._terms(machine),
+        )
+        if self.config is None and not any(
+            self.values.get(name) for name in ("resident", "ledger", "replace")
+        ):
+            return request
+        from budget.cli.policy import counted, under_policy
 
-            validate_against_devices(self.settings, [d.name for d in machine.devices if d.kind != "cpu"])
+        if with_policy:
+            request = under_policy(request, self.config)
+        return (
+            counted(request, self.residents, without=self.values.get("replace") or [])
+            if count_residents
+            else request
+        )
+
+    def _validate_devices(self, settings: Settings, machine: Machine) -> None:
+        from budget.runtime.device_checks import validate_against_devices
+
+        validate_against_devices(settings, [d.name for d in machine.devices if d.kind != "cpu"])
+
+    def _terms(self, machine: Machine) -> dict[str, Any]:
+        """Budget, overhead, reserve and accounting, as a `Request` takes them."""
         config, text = self.config, self.values.get("budget") or "auto"
         overhead, reserve = overhead_of(self.values), reserve_of(self.values)
         if config is not None:
             text = config.value("budget")
             overhead = None if config.value("overhead") == "auto" else config.value("overhead")
             reserve = config.value("reserve") if isinstance(config.value("reserve"), int) else 0
-        settings = self._settings_of(model)
-        request = Request(
-            model=model,
-            settings=settings,
-            machine=machine,
-            budget=self._resolved(text, machine),
-            overhead_bytes=overhead,
-            reserve_bytes=reserve,
-            accounting=self.values.get("accounting") or "real",
-            companions=self._companions(settings),
-            described=self.described,
-        )
-        if config is None and not (self.values.get("resident") or self.values.get("ledger")):
-            return request
-        from budget.cli.policy import counted, under_policy
-
-        if with_policy:
-            request = under_policy(request, config)
-        return (
-            counted(request, self.residents, without=self.values.get("replace") or [])
-            if count_residents
-            else request
-        )
+        return {
+            "budget": self._resolved(text, machine),
+            "overhead_bytes": overhead,
+            "reserve_bytes": reserve,
+            "accounting": self.values.get("accounting") or "real",
+        }
 
     def _resolved(self, text: str, machine: Machine) -> Budget:
         """The budget that `text` means; a mistake names the variable or the file that `text` comes from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from budget.cli.output import Output
 from budget.cli.parameters import Argument, Option
@@ -20,30 +20,13 @@ if TYPE_CHECKING:
 class Judge:
     """The question put to every model; travels to other processes."""
 
-    options: dict[str, Any]
+    asked: Question
 
-    def __call__(self, header: Header, _source: SourceInfo) -> Judgement:
+    def __call__(self, header: Header, source: SourceInfo) -> Judgement:
         """The verdict on one model."""
         from budget.planning.judge import judge
 
-        return judge(header, **self.options)
-
-
-def judge_of(asked: Question) -> Judge:
-    """The shared options as a judge."""
-    from budget.cli.question import overhead_of, reserve_of
-    from budget.planning.budget import resolve_budget
-
-    budget = resolve_budget(asked.values.get("budget") or "auto", asked.machine)
-    return Judge(
-        {
-            "settings": asked.settings,
-            "machine": asked.machine,
-            "budget": budget,
-            "overhead_bytes": overhead_of(asked.values),
-            "reserve_bytes": reserve_of(asked.values),
-        }
-    )
+        return judge(self.asked.request(self.asked.understand(header, source)))
 
 
 @question(models="none")
@@ -70,7 +53,11 @@ def command(
                      help="Read on the workers of this Dask scheduler, such as tcp://host:8786."),
     ] = None,
 ) -> int:  # fmt: skip
-    """Every model in the stores of this machine and in given places, with verdict and largest context."""
+    """Every model in the stores of this machine and in given places, with verdict and largest context.
+
+    Each answer is that of `budget fit FILE`: a projector is a row of its own, and counts where -mm names it, since
+    llama-server -m does not look for one.
+    """
     from budget.render.scan import scan_object, scan_screen
     from budget.source.discover import discover
     from budget.source.progress import ReadProgress
@@ -83,7 +70,7 @@ def command(
     found = discover(places or (), stores=not places if stores is None else stores)
     rows = []
     with ReadProgress("models", unit="models", quiet=out.quiet or out.form != "table") as progress:
-        for row in scan(found, judge_of(asked), n_jobs=jobs, dask=dask, use_cache=asked.use_cache):
+        for row in scan(found, Judge(asked.ready()), n_jobs=jobs, dask=dask, use_cache=asked.use_cache):
             rows.append(row)
             progress.update(len(rows), None)
     out.show(

@@ -5,13 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from budget.errors import BudgetError
-from budget.gguf.header import Header
-from budget.machine.device import Machine
-from budget.model.read import read_model
-from budget.planning.budget import Budget
 from budget.planning.fit import Request, Verdict, max_context, plan, with_context
-from budget.runtime.overrides import with_overrides
-from budget.runtime.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,27 +24,17 @@ class Judgement:
     max_ctx: int | None
     """Largest total context that fits; None where none does or it is not known."""
     reason: str = ""
+    mmproj: str | None = None
+    """Path or address of the projector that is counted with it."""
 
 
-def judge(
-    header: Header,
-    *,
-    settings: Settings,
-    machine: Machine,
-    budget: Budget,
-    overhead_bytes: int | None = None,
-    reserve_bytes: int = 0,
-) -> Judgement:
-    """What `header`'s model does on `machine` within `budget`; with no context given, at the largest that fits.
+def judge(request: Request) -> Judgement:
+    """What the model of `request` does there; with no context given, at the largest that fits.
 
     Raises:
-        BudgetError: the header describes no model, or llama.cpp refuses the settings for it.
+        BudgetError: llama.cpp refuses the settings for this model.
     """
-    model = read_model(with_overrides(header, settings.override_kv))
-    request = Request(
-        model=model, settings=settings, machine=machine, budget=budget, overhead_bytes=overhead_bytes,
-        reserve_bytes=reserve_bytes,
-    )  # fmt: skip
+    model, settings = request.model, request.settings
     largest: int | None = None
     try:
         largest = max_context(request)
@@ -72,4 +56,5 @@ def judge(
         required_bytes=sum(d.required_bytes for d in answer.devices),
         max_ctx=largest,
         reason="; ".join((*reasons, *answer.reasons)),
+        mmproj=settings.mmproj,
     )

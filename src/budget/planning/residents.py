@@ -108,16 +108,25 @@ def beside(
         UsageError: `without` names no resident.
     """
     gone = set(without)
-    missing = gone - {r.name for r in residents}
-    if missing:
-        names = ", ".join(r.name for r in residents) or "none"
-        raise UsageError(f"no resident {sorted(missing)[0]!r}", hint=f"residents: {names}")
+    check_names(gone, residents)
     left = [r for r in residents if r.name not in gone]
     out = [r for r in residents if r.name in gone]
     used = add_usage(request.used, claims(request.budget, left, live))
     back = add_usage(request.reclaim, credit(request.budget, out, live))
     free = add_usage(*(_unseen(r, live) for r in left), {d: -n for d, n in credit_all(out, live).items()})
     return replace(request, used=used, reclaim=back, machine=with_less_free(request.machine, free))
+
+
+def check_names(names: Iterable[str], residents: Sequence[Resident]) -> None:
+    """Refuse names that no resident has.
+
+    Raises:
+        UsageError: with the residents there are.
+    """
+    missing = set(names) - {r.name for r in residents}
+    if missing:
+        there = ", ".join(r.name for r in residents) or "none"
+        raise UsageError(f"no resident {sorted(missing)[0]!r}", hint=f"residents: {there}")
 
 
 def _unseen(resident: Resident, live: Live | None) -> dict[str, int]:
