@@ -15,6 +15,7 @@ from budget import (
     evict,
     fit,
     max_context,
+    read,
     read_ledger,
     request,
 )
@@ -48,6 +49,15 @@ def test_a_sample_is_read_by_its_name():
     answer = fit("sample:llama-3.1-8b", ["-c", "8192", "-ngl", "0"], machine=RIG, budget="unlimited")
     assert answer.fits
     assert answer.request.model.architecture == "llama"
+
+
+def test_metadata_is_replaced_as_settings_say():
+    sample, shorter = "sample:llama-3.1-8b", "--override-kv llama.context_length=int:4096"
+    assert max_context(sample, shorter, machine=RIG) == 4096
+    assert fit(sample, shorter, machine=RIG).request.model.n_ctx_train == 4096
+    model, _ = read(sample)
+    with pytest.raises(UsageError, match="--override-kv"):
+        fit(model, shorter, machine=RIG)
 
 
 def test_budget_policy_and_residents_come_together():

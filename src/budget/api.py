@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from budget.companions import open_companions, with_projector
+from budget.errors import UsageError
 from budget.machine.device import Machine
 from budget.model.facts import Model
 from budget.planning import fit as fitting
@@ -33,15 +35,31 @@ def read(model: ModelLike, *, assume: str | None = None) -> tuple[Model, Describ
         NetworkError: an address cannot be reached.
         UsageError: an address of no kind that budget knows.
     """
+    facts, described, _ = _read(model, assume, Settings())
+    return facts, described
+
+
+def _read(
+    model: ModelLike, assume: str | None, settings: Settings
+) -> tuple[Model, Described | None, str | None]:
+    """The facts of `model` under `settings`, and the projector that `-hf` would load with it."""
     if isinstance(model, Model):
-        return model, None
+        if settings.override_kv:
+            raise UsageError(
+                "--override-kv changes a header, and the model was read before", hint="pass its path"
+            )
+        return model, None, None
     if isinstance(model, Described):
-        return model_of(model), model
+        return model_of(model), model, None
     from budget.model.read import read_model
     from budget.source import open_model
 
-    header, _ = open_model(str(model))
-    return read_model(header, assume=assume), None
+    header, source = open_model(str(model))
+    if settings.override_kv:
+        from budget.runtime.overrides import with_overrides
+
+        header = with_overrides(header, settings.override_kv)
+    return read_model(header, assume=assume), None, source.projector
 
 
 def settings_of(settings: SettingsLike) -> Settings:
@@ -85,8 +103,8 @@ def request(
     """The question that the other functions answer.
 
     Args:
-        model: which one.
-        settings: llama.cpp's, such as `"-c 8192 -ngl 99"`.
+        model: which one; of a repository on Hugging Face the projector counts too, as llama.cpp's `-hf` loads it.
+        settings: llama.cpp's, such as `"-c 8192 -ngl 99"`; the files that they name are read.
         machine: this one by default.
         budget: text, bytes, None, or a mapping per device: see `resolve_budget`.
         policy: what is held back, over `reserve_bytes`; none by default.
@@ -100,16 +118,19 @@ def request(
     Raises:
         BudgetError: as `read`, `settings_of` and `resolve_budget`.
     """
-    facts, described = read(model, assume=assume)
+    chosen = settings_of(settings)
+    facts, described, projector = _read(model, assume, chosen)
+    chosen = with_projector(chosen, projector)
     machine = machine or this_machine()
     asked = Request(
         model=facts,
-        settings=settings_of(settings),
+        settings=chosen,
         machine=machine,
         budget=resolve_budget(budget, machine),
         overhead_bytes=overhead_bytes,
         reserve_bytes=reserve_bytes,
         described=described,
+        companions=open_companions(chosen, {}),
     )
     if policy is not None:
         asked = apply_policy(asked, policy)

@@ -45,6 +45,28 @@ def test_each_of_several_models_has_its_own_settings(run):
     assert second["devices"][0]["weights_bytes"] == 0
 
 
+SHORT = "--override-kv llama.context_length=int:4096"
+
+
+def test_metadata_is_replaced_for_one_of_several_models(run):
+    def n_ctx(*arguments):
+        _, out, err = run("fit", SAMPLE, *CARD, "--json", *arguments)
+        assert not err
+        return [d["context_bytes"] for m in json.loads(out)["models"] for d in m["devices"]]
+
+    assert n_ctx("--for", SAMPLE, SHORT) == n_ctx("--for", SAMPLE, "-c 4096")
+    assert n_ctx("--for", SAMPLE, SHORT) == n_ctx(*SHORT.split(), "--for", SAMPLE, "-ngl 99")
+
+
+def test_settings_of_one_model_come_behind_those_of_a_line(run):
+    def plan(*arguments):
+        return json.loads(run("fit", SAMPLE, *CARD, "--json", *arguments)[1])["models"]
+
+    assert plan("--for", SAMPLE, "-c 4k", "--", "llama-server", "-ngl", "0") == plan(
+        "--for", SAMPLE, "-c 4096 -ngl 0"
+    )
+
+
 def test_settings_for_a_model_that_is_not_asked_about(run):
     code, _, err = run("fit", SAMPLE, *CARD, "--for", "b.gguf", "-c 8192")
     assert (code, "b.gguf" in err, SAMPLE in err) == (2, True, True)

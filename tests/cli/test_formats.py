@@ -170,6 +170,7 @@ def test_every_quantisation_of_a_repository_is_a_row_in_every_form(run, monkeypa
     small = ghost.header_bytes(spec) + bytes(ghost.data_bytes(spec))
     for name in ("model-BF16.gguf", "model-Q4_K_M.gguf"):
         monkeypatch.setitem(FILES, name, small)
+    monkeypatch.delitem(FILES, "mmproj-model-F16.gguf")
     with serve(FakeHub) as served:
         monkeypatch.setenv("HF_ENDPOINT", served.url)
         asked = ("fit", f"hf://{REPO}", "--gpu", "24GiB", "--ram", "64GiB", "--no-cache")

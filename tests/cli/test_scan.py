@@ -36,10 +36,29 @@ def test_one_bad_file_is_a_row_not_an_end(folder):
     assert rows["broken"]["error"]
 
 
-def test_a_scan_says_what_fit_and_max_ctx_say(folder):
-    _, text = run("scan", str(folder / "llama-3.1-8b.gguf"), *CARD, "--json", "-j", "1")
-    row = json.loads(text)["models"][0]["result"]
-    assert row["max_ctx"] == int(run("max-ctx", str(folder / "llama-3.1-8b.gguf"), *CARD)[1])
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "--resident chat=CUDA0:12GiB",
+        "--max-resident 10GiB",
+        "-c 8k --accounting fit",
+        "--override-kv llama.context_length=int:4096",
+    ],
+)
+def test_a_scan_says_what_fit_and_max_ctx_say(folder, options):
+    path = folder / "llama-3.1-8b.gguf"
+    _, text = run("scan", str(path), *CARD, *options.split(), "--json", "-j", "1")
+    (row,) = json.loads(text)["models"]
+    assert row["file_bytes"] == path.stat().st_size
+    assert row["result"]["max_ctx"] == int(run("max-ctx", str(path), *CARD, *options.split())[1])
+
+
+def test_other_processes_are_asked_the_same(folder):
+    asked = ("scan", str(folder), *CARD, "--resident", "chat=CUDA0:12GiB", "--json")
+    for n in range(8):
+        (folder / f"m{n}.gguf").write_bytes(b"GGUF")
+    assert run(*asked, "-j", "2") == run(*asked, "-j", "1")
 
 
 @pytest.mark.parametrize(

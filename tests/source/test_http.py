@@ -14,7 +14,7 @@ import ghost
 from budget.errors import BadModelError, ExitCode, NetworkError
 from budget.gguf.header import parse_header
 from budget.source.errors import MissingFileError
-from budget.source.http import new_client, read_remote_header
+from budget.source.http import EncryptedError, new_client, read_remote_header
 from ports import unanswered
 from source.servers import QUICK, Handler, serve, slowly
 
@@ -505,3 +505,8 @@ def test_settings_that_cannot_be_used_are_named(monkeypatch, name):
     with pytest.raises(NetworkError, match="proxy or certificate settings") as e:
         new_client(QUICK)
     assert name in e.value.hint
+
+
+def test_without_certificates_no_https_address_is_asked():
+    with new_client(QUICK, encrypted=False) as client, pytest.raises(EncryptedError, match="https address"):
+        read_remote_header("https://127.0.0.1:9/m.gguf", client=client, policy=QUICK)

@@ -104,6 +104,16 @@ def test_every_store_is_searched_and_each_file_is_listed_once(own_home, tmp_path
     assert COMMIT in next(f.spec for f in discover() if f.store == "Hugging Face")
 
 
+def test_a_file_that_is_named_has_its_size(tmp_path):
+    (tmp_path / "x-Q8_0.gguf").write_bytes(MODEL)
+    shards = ghost.write_split([part("a"), part("b")], tmp_path, "s")
+    places = [str(tmp_path / "x-Q8_0.gguf"), str(shards[0])]
+    total = sum(path.stat().st_size for path in shards)
+    assert [f.file_bytes for f in discover(places, stores=False)] == [len(MODEL), total]
+    shards[1].unlink()
+    assert [f.file_bytes for f in discover(places, stores=False)] == [len(MODEL), None]
+
+
 def test_the_folder_of_lm_studio_may_be_elsewhere(own_home, tmp_path):
     (tmp_path / "lms/models/p/r").mkdir(parents=True)
     (tmp_path / "lms/models/p/r/m.gguf").write_bytes(MODEL)

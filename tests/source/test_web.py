@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import socket
 
+import httpx
 import pytest
 
 import ghost
 from budget.errors import BadModelError, NetworkError, UsageError
 from budget.gguf.header import parse_header
 from budget.source import cache as cache_module
-from budget.source import open_model
+from budget.source import http, open_model
 from budget.source.cache import HeaderCache
+from budget.source.web import WebReader
 from source.servers import Handler, serve
 from source.specs import BIG, MODEL, part
 
@@ -110,3 +112,52 @@ def test_an_address_that_makes_no_sense(url, monkeypatch):
     with pytest.raises((UsageError, NetworkError)) as e:
         open_model(url)
     assert e.value.hint
+
+
+@pytest.fixture(name="no_certificates")
+def _no_certificates(monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+
+
+def test_http_needs_no_certificates(no_certificates):
+    with serve(files={"/m.gguf": MODEL}) as served:
+        assert open_model(served.url.upper().replace("HTTP", "http") + "/m.gguf")[0] == parse_header(MODEL)
+
+
+def redirecting(place):
+    class Redirecting(Handler):
+        def do_GET(self):  # noqa: N802
+            self.served.requests.append((self.command, self.path, self.headers.get("Range")))
+            self.fail(302, ("Location", place))
+
+    return Redirecting
+
+
+@pytest.mark.parametrize("is_redirect", [True, False])
+def test_https_needs_them_also_behind_a_redirect(no_certificates, is_redirect):
+    place = "https://models.example/m.gguf"
+    with serve(redirecting(place)) as served, pytest.raises(NetworkError, match="certificate settings"):
+        open_model(served.url + "/m.gguf" if is_redirect else place)
+
+
+def test_a_redirect_to_https_is_followed_with_certificates(monkeypatch):
+    made = []
+
+    def stand_in(policy, *, encrypted):
+        made.append(encrypted)
+        return real(policy, encrypted=False) if not encrypted else httpx.Client(
+            transport=httpx.MockTransport(answer), follow_redirects=True
+        )  # fmt: skip
+
+    def answer(request):
+        if request.url.scheme == "http":
+            return httpx.Response(302, headers={"Location": "https://models.example/m.gguf"})
+        return httpx.Response(200, content=BIG)
+
+    real = http.new_client
+    monkeypatch.setattr(http, "new_client", stand_in)
+    with serve(redirecting("https://models.example/m.gguf")) as served, WebReader() as web:
+        assert web.header(served.url + "/m.gguf")[0] == parse_header(BIG)
+        assert web.header(served.url + "/n.gguf")[0] == parse_header(BIG)
+        assert len(served.requests) == 1
+    assert made == [False, True]

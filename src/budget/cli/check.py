@@ -134,7 +134,7 @@ def _result(case: Case, folder: Path, models: dict[_Key, Loaded], *, no_cache: b
         key = (spec, case.options.get("assume"), asked.settings.override_kv)
         if key not in models:
             models[key] = asked.load(spec)
-        asked.know(models[key])
+        asked.know(models[key].model, models[key].source)
         request = asked.request(models[key].model)
         return judge(case, plan(request), lambda: max_context(request))
     except BudgetError as e:

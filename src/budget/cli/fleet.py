@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from budget.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from budget.planning.fit import Request
+    from budget.runtime.settings import Settings
 
 
 def fit_fleet(asked: Question, out: Output, specs: list[str], own: list[tuple[str, str]]) -> int:
@@ -30,20 +31,23 @@ def fit_fleet(asked: Question, out: Output, specs: list[str], own: list[tuple[st
 
 
 def _request(asked: Question, spec: str, own: list[tuple[str, str]]) -> Request:
-    """The request for one model: the shared settings, then those given for it alone with `--for`."""
-    from budget.runtime.command_line import parse_settings
+    """The request for one model, with the settings given for it alone."""
+    settings = _own_settings(asked, spec, own)
+    return asked.request(asked.load(spec, settings).model, settings, count_residents=False)
+
+
+def _own_settings(asked: Question, spec: str, own: list[tuple[str, str]]) -> Settings | None:
+    """The shared settings, then those of `--for`; None where there are none for this model."""
+    from budget.runtime.command_line import parse_command_line, parse_settings
     from budget.runtime.words import split_words
 
-    request = asked.request(asked.load(spec).model, count_residents=False)
-    mine = [text for name, text in own if name == spec]
+    mine = [w for name, text in own if name == spec for w in split_words(text, f"--for {spec}")]
     if not mine:
-        return request
-    words = [
-        *(asked.values.get("settings_args") or []),
-        *(w for text in mine for w in split_words(text, f"--for {spec}")),
-    ]
-    settings, _ = parse_settings(words, tool=request.settings.tool, suffixes=True)
-    return replace(request, settings=settings)
+        return None
+    if asked.line:
+        return parse_command_line([*asked.line, *mine], os.environ, suffixes=True).settings
+    words = [*(asked.values.get("settings_args") or []), *mine]
+    return parse_settings(words, tool=asked.settings.tool, suffixes=True)[0]
 
 
 def check_for(own: list[tuple[str, str]], specs: list[str]) -> None:

@@ -83,7 +83,7 @@ def _planned(
     from budget.source.progress import ReadProgress
 
     model = asked.load(spec).model
-    settings = asked.settings
+    settings, companions = asked.with_companions(model)
     if not settings.n_ctx:
         settings = replace(settings, n_ctx=count("--ctx", ctx) or 8192)
     size = parse_ram(ram)
@@ -93,7 +93,10 @@ def _planned(
         for row, machine in hardware_machines(text, host=host):
             try:
                 budget = resolve_budget("auto", machine)
-                answer = plan(Request(model=model, settings=settings, machine=machine, budget=budget))
+                request = Request(
+                    model=model, settings=settings, machine=machine, budget=budget, companions=companions
+                )
+                answer = plan(request)
             except BudgetError:
                 rows.append((row, None))
             else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from budget.cli.output import Output, exit_of_any
 from budget.cli.question import Question
-from budget.cli.scan import judge_of
+from budget.cli.scan import Judge
 from budget.errors import BudgetError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def fit_quants(asked: Question, out: Output, spec: str) -> int:
     """All quantisations against the budget; the exit code is 0 if one of them fits."""
     from budget.source.hub import list_quants, open_all
 
-    judge = judge_of(asked)
+    judge = Judge(asked.ready())
     repo = list_quants(spec, use_cache=asked.use_cache)
     rows: list[tuple[str, str, Judgement | None, str]] = []
     for file, opened in open_all(repo, use_cache=asked.use_cache):

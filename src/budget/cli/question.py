@@ -16,6 +16,7 @@ from budget.errors import UsageError
 from budget.record import record
 
 if TYPE_CHECKING:
+    from budget.gguf.header import Header
     from budget.machine.device import Machine
     from budget.memory.extra import Companion
     from budget.model.facts import Model
@@ -155,83 +156,103 @@ class Question:
         """Whether headers that were read before are used (`--no-cache` turns it off)."""
         return not self.values.get("no_cache")
 
-    def load(self, spec: str) -> Loaded:
-        """Read the header of one model, or take the one that options describe."""
+    def load(self, spec: str, settings: Settings | None = None) -> Loaded:
+        """Read the header of one model, or take the one that options describe.
+
+        Args:
+            settings: of this model alone, instead of the shared ones.
+        """
         if spec == DESCRIBED and self.described is not None:
             from budget.planning.described import model_of
             from budget.source import SourceInfo
 
             source = SourceInfo(location=DESCRIBED, file_bytes=self.described.weights_bytes)
             return Loaded(spec=spec, model=model_of(self.described), source=source)
-        from budget.model.read import read_model
         from budget.source import open_model
 
         header, source = open_model(spec, use_cache=self.use_cache, quiet=bool(self.values.get("quiet")))
-        if self.settings.override_kv:
+        return Loaded(spec=spec, model=self.understand(header, source, settings), source=source)
+
+    def understand(self, header: Header, source: SourceInfo, settings: Settings | None = None) -> Model:
+        """The model of a header that was read, its metadata replaced where `--override-kv` says so."""
+        from budget.model.read import read_model
+
+        overrides = (settings or self.settings).override_kv
+        if overrides:
             from budget.runtime.overrides import with_overrides
 
-            header = with_overrides(header, self.settings.override_kv)
-        loaded = Loaded(spec=spec, model=read_model(header, assume=self.values.get("assume")), source=source)
-        self.know(loaded)
-        return loaded
+            header = with_overrides(header, overrides)
+        model = read_model(header, assume=self.values.get("assume"))
+        self.know(model, source)
+        return model
 
-    def know(self, loaded: Loaded) -> None:
-        """Plan `loaded` with what its source says lies beside it."""
-        self._beside[id(loaded.model)] = loaded.source.projector
+    def know(self, model: Model, source: SourceInfo) -> None:
+        """Plan `model` with what its source says lies beside it."""
+        self._beside[id(model)] = source.projector
 
     @functools.cached_property
     def _beside(self) -> dict[int, str | None]:
         """Models that were read, by identity, and the projector in the repository of each."""
         return {}
 
-    def _settings_of(self, model: Model) -> Settings:
-        """The settings, with the projector that `-hf` loads of itself (`--mmproj-auto`, which is on)."""
-        settings, projector = self.settings, self._beside.get(id(model))
-        if projector is None or settings.mmproj is not None or not settings.mmproj_auto:
-            return settings
-        from dataclasses import replace
-
-        return replace(settings, mmproj=projector)
-
-    def _companions(self, settings: Settings) -> tuple[Companion, ...]:
-        """The projector, adapters and draft model that the settings name, with their headers."""
-        if settings not in self._companions_of:
-            from budget.cli.companions import companions_of
-
-            self._companions_of[settings] = companions_of(settings, use_cache=self.use_cache)
-        return self._companions_of[settings]
-
     @functools.cached_property
-    def _companions_of(self) -> dict[Settings, tuple[Companion, ...]]:
-        """What was read already."""
+    def _headers(self) -> dict[str, Header]:
+        """Projectors, adapters and draft models that were read, by path."""
         return {}
+
+    def with_companions(
+        self, model: Model, settings: Settings | None = None
+    ) -> tuple[Settings, tuple[Companion, ...]]:
+        """The settings that `model` is loaded with, its repository's projector among them, and what they name."""
+        from budget.companions import open_companions, with_projector
+
+        settings = with_projector(settings or self.settings, self._beside.get(id(model)))
+        return settings, open_companions(settings, self._headers, use_cache=self.use_cache)
+
+    def ready(self) -> Question:
+        """Settle all that does not depend on a model, so that a mistake is told before any of many is read.
+
+        What was settled travels with the question to other processes.
+        """
+        from budget.planning.described import Described, model_of
+
+        self.request(model_of(Described(weights_bytes=0)))
+        return self
 
     def request(
         self,
         model: Model,
+        settings: Settings | None = None,
         *,
         on: Machine | None = None,
         count_residents: bool = True,
         with_policy: bool = True,
     ) -> Request:
-        """The question in the planner's words, on the machine asked about or on another one."""
+        """The question in the planner's words.
+
+        Args:
+            settings: of this model alone, instead of the shared ones.
+            on: another machine than the one asked about.
+            count_residents: whether what is loaded already counts.
+            with_policy: whether the policy lowers the caps.
+        """
         from budget.cli.policy import counted, limits_of, resolved_budget, under_policy
         from budget.planning.fit import Request
         from budget.runtime.device_checks import validate_against_devices
 
         machine = self.machine if on is None else on
-        validate_against_devices(self.settings, [d.name for d in machine.devices if d.kind != "cpu"])
+        own, companions = self.with_companions(model, settings)
+        validate_against_devices(own, [d.name for d in machine.devices if d.kind != "cpu"])
         text, overhead, reserve = limits_of(self.values, self.config)
-        settings = self._settings_of(model)
         request = Request(
             model=model,
-            settings=settings,
+            settings=own,
             machine=machine,
             budget=resolved_budget(text, machine, self.config),
             overhead_bytes=overhead,
             reserve_bytes=reserve,
             accounting=self.values.get("accounting") or "real",
-            companions=self._companions(settings),
+            companions=companions,
             described=self.described,
         )
         if with_policy:

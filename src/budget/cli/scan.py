@@ -12,7 +12,6 @@ from budget.record import record
 
 if TYPE_CHECKING:
     from budget.gguf.header import Header
-    from budget.planning.fit import Request
     from budget.planning.judge import Judgement
     from budget.source import SourceInfo
 
@@ -21,22 +20,13 @@ if TYPE_CHECKING:
 class Judge:
     """The question put to every model; travels to other processes."""
 
-    request: Request
-    assume: str | None = None
+    asked: Question
 
-    def __call__(self, header: Header, _source: SourceInfo) -> Judgement:
+    def __call__(self, header: Header, source: SourceInfo) -> Judgement:
         """The verdict on one model."""
         from budget.planning.judge import judge
 
-        return judge(header, self.request, assume=self.assume)
-
-
-def judge_of(asked: Question) -> Judge:
-    """The shared options as a judge."""
-    from budget.planning.described import Described, model_of
-
-    no_model = model_of(Described(weights_bytes=0))  # until a header is read
-    return Judge(asked.request(no_model), asked.values.get("assume"))
+        return judge(self.asked.request(self.asked.understand(header, source)))
 
 
 @question(models="none")
@@ -63,7 +53,11 @@ def command(
                      help="Read on the workers of this Dask scheduler, such as tcp://host:8786."),
     ] = None,
 ) -> int:  # fmt: skip
-    """Every model in the stores of this machine and in given places, with verdict and largest context."""
+    """Every model in the stores of this machine and in given places, with verdict and largest context.
+
+    Each answer is that of `budget fit FILE`: a projector is a row of its own, and counts where -mm names it, since
+    llama-server -m does not look for one.
+    """
     from budget.render.scan import scan_object, scan_screen
     from budget.source.discover import discover
     from budget.source.progress import ReadProgress
@@ -76,7 +70,7 @@ def command(
     found = discover(places or (), stores=not places if stores is None else stores)
     rows = []
     with ReadProgress("models", unit="models", quiet=out.quiet or out.form != "table") as progress:
-        for row in scan(found, judge_of(asked), n_jobs=jobs, dask=dask, use_cache=asked.use_cache):
+        for row in scan(found, Judge(asked.ready()), n_jobs=jobs, dask=dask, use_cache=asked.use_cache):
             rows.append(row)
             progress.update(len(rows), None)
     out.show(

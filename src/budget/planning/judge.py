@@ -6,11 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from budget.errors import UnknownAnswerError
-from budget.gguf.header import Header
-from budget.model.read import read_model
 from budget.planning.fit import Request, Verdict, max_context, plan, with_context
-from budget.record import replace
-from budget.runtime.overrides import with_overrides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,20 +25,17 @@ class Judgement:
     max_ctx: int | None
     """Largest total context that fits; None where none does or it is not known."""
     reason: str = ""
+    mmproj: str | None = None
+    """Path or address of the projector that is counted with it."""
 
 
-def judge(header: Header, request: Request, *, assume: str | None = None) -> Judgement:
-    """The answer to `request` for `header`'s model; with no context given, at the largest that fits.
-
-    Args:
-        request: its model is not looked at.
-        assume: the architecture whose memory rules a model that budget does not know takes.
+def judge(request: Request) -> Judgement:
+    """What the model of `request` does there; with no context given, at the largest that fits.
 
     Raises:
-        BudgetError: the header describes no model, or llama.cpp refuses the settings for it.
+        BudgetError: llama.cpp refuses the settings for this model.
     """
-    model = read_model(with_overrides(header, request.settings.override_kv), assume=assume)
-    request = replace(request, model=model)
+    model = request.model
     largest: int | None = None
     with suppress(UnknownAnswerError):
         largest = max_context(request)
@@ -59,4 +52,5 @@ def judge(header: Header, request: Request, *, assume: str | None = None) -> Jud
         required_bytes=sum(d.required_bytes for d in answer.devices),
         max_ctx=largest,
         reason="; ".join((*reasons, *answer.reasons)),
+        mmproj=request.settings.mmproj,
     )

@@ -25,6 +25,7 @@ def judgement_object(result: Judgement | None) -> dict[str, Any] | None:
         "required_bytes": result.required_bytes,
         "max_ctx": result.max_ctx,
         "reason": result.reason,
+        "mmproj": result.mmproj,
     }
 
 
@@ -90,8 +91,19 @@ def quants_screen(spec: str, rows: Quants) -> list[Block]:
         Title(found, "good" if n_fitting else "bad", spec),
         GAP,
         Table(["quant", *_HEADERS[1:]], cells, left=(0, 1)),
+        *([GAP, Text(_PROJECTOR_TOO, "dim")] if _counts_projector(rows) else []),
         *([GAP, *errors] if errors else []),
     ]
+
+
+_PROJECTOR_TOO = (
+    "Note: -hf loads the repository's projector too, and it is counted; --no-mmproj leaves it away"
+)
+
+
+def _counts_projector(rows: Quants) -> bool:
+    """Whether a projector is counted that the settings did not name."""
+    return any(result is not None and (result.mmproj or "").startswith("hf://") for _, _, result, _ in rows)
 
 
 def quants_object(spec: str, rows: Quants, mmproj: Sequence[str]) -> dict[str, Any]:

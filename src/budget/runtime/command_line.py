@@ -38,14 +38,17 @@ class CommandLine:
     """Flags that cannot change memory."""
 
 
-def parse_command_line(argv: Sequence[str], env: Mapping[str, str]) -> CommandLine:
+def parse_command_line(argv: Sequence[str], env: Mapping[str, str], *, suffixes: bool = False) -> CommandLine:
     """Understand `argv`, whose first word is llama-server or llama-cli, with `LLAMA_ARG_*` from `env`.
+
+    Args:
+        suffixes: accept `32k` where llama.cpp takes a plain number of tokens.
 
     Raises:
         UsageError: another program, a flag that llama.cpp does not have, or a value it refuses.
     """
     tool, n_words = _tool(argv)
-    state = State(tool=tool)
+    state = State(tool=tool, suffixes=suffixes)
     _read_environment(state, env)
     _read_arguments(state, argv[n_words:])
     return CommandLine(

@@ -62,6 +62,8 @@ class Judged(Object):
     """Largest total context that fits, tokens; null where none does or it is not known."""
     reason: str
     """Why it does not fit or is not known; empty where it fits."""
+    mmproj: str | None
+    """Path or address of the projector that is counted with it; null where none is."""
 
 
 class ScanRow(Object):
@@ -77,7 +79,7 @@ class ScanRow(Object):
     """What the file is for, by its name: `mmproj` is the image or audio part of a model, `draft` a helper for
     speculative decoding."""
     file_bytes: NonNegativeInt | None
-    """Size of the file, or of all shards, bytes; null where it is not known, or the file itself was named."""
+    """Size of the file, or of all shards, bytes; null where it is not known."""
     result: Judged | None
     """The verdict; null where there is an error, and for files that are no models by themselves."""
     error: str | None

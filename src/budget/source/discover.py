@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from budget.source import gguf_names, hub_cache, ollama
 from budget.source.errors import MissingFileError
 from budget.source.gguf_names import GGUFFile, Kind
+from budget.source.shards import shard_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,13 @@ def llama_cpp_folder(env: Mapping[str, str] = os.environ) -> Path:
 
 def _in_folder(folder: Path, store: str) -> Iterator[Found]:
     if folder.is_file():
-        yield Found(name=folder.name, spec=str(folder), store=store, kind=gguf_names.kind_of(folder.name))
+        yield Found(
+            name=folder.name,
+            spec=str(folder),
+            store=store,
+            kind=gguf_names.kind_of(folder.name),
+            file_bytes=_file_bytes(str(folder)),
+        )
         return
     sizes: list[tuple[str, int | None]] = []
     for root, dirs, names in os.walk(folder, onerror=None):
@@ -153,6 +160,13 @@ def _first_time(path: str, seen: set[tuple[int, int]]) -> bool:
         return False
     seen.add(here)
     return True
+
+
+def _file_bytes(path: str) -> int | None:
+    """Size of the file at `path`, or of all shards where it is one; None where one of them is not there."""
+    shard = shard_name(path)
+    sizes = [_size(path)] if shard is None else [_size(shard.path(i + 1)) for i in range(shard.count)]
+    return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
 def _size(path: str) -> int | None:

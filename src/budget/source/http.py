@@ -67,18 +67,31 @@ class RemoteHeader:
     """Bytes of the file that were read."""
 
 
-def new_client(policy: Policy = PATIENT) -> httpx.Client:
+class EncryptedError(NetworkError):
+    """A client without certificates was asked for, or redirected to, an https address."""
+
+
+def new_client(policy: Policy = PATIENT, *, encrypted: bool = True) -> httpx.Client:
     """A client with one connection; proxies and CA bundle come from the environment.
+
+    Args:
+        policy: limits.
+        encrypted: whether it speaks https. Loading the certificates takes longer than everything else here; without
+            them an https address is an `EncryptedError`, and the client trusts no certificate at all.
 
     Raises:
         NetworkError: the environment asks for a proxy or a certificate file that cannot be used.
     """
+    import ssl
+
     import httpx
 
     from budget import __version__
 
     try:
         return httpx.Client(
+            verify=True if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            event_hooks={} if encrypted else {"request": [_refuse_https]},
             timeout=httpx.Timeout(policy.read_s, connect=policy.connect_s),
             limits=httpx.Limits(max_connections=1),
             follow_redirects=True,
@@ -90,6 +103,12 @@ def new_client(policy: Policy = PATIENT) -> httpx.Client:
             f"the proxy or certificate settings of the environment cannot be used: {error}",
             hint="check HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR",
         ) from error
+
+
+def _refuse_https(request: httpx.Request) -> None:
+    """Called before each request, those of redirects too."""
+    if request.url.scheme == "https":
+        raise EncryptedError(f"{shown(str(request.url))}: an https address, and no certificates were loaded")
 
 
 def read_remote_header(

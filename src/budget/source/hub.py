@@ -48,6 +48,11 @@ class HubRepo:
         """How `file` is called on the command line; it stands for this very commit."""
         return str(replace(self.name, file=file.path, quant=None))
 
+    def projector_of(self, model_path: str) -> str | None:
+        """The projector that llama.cpp's `-hf` loads with the model at `model_path`, as an `hf://` name."""
+        projector = gguf_names.projector_of(self.files, model_path)
+        return None if projector is None else self.spec(projector)
+
 
 def token(env: Mapping[str, str] = os.environ) -> str | None:
     """HF_TOKEN, or the content of the token file that `hf auth login` writes."""
@@ -130,21 +135,16 @@ class Hub:
             there = gguf_names.group(self.cache.files(name.repo, name.revision))
             on_disk = gguf_names.choose(there, name.quant)
             if on_disk is not None and not on_disk.missing:
-                self._note_projector(
-                    HubRepo(name=replace(name, quant=None), files=tuple(there)), on_disk.path
-                )
+                repo = HubRepo(name=replace(name, quant=None), files=tuple(there))
+                self.projector = repo.projector_of(on_disk.path)
                 return on_disk.path, name.revision
         repo = self.list_files(name)
         chosen = gguf_names.choose(list(repo.files), name.quant)
         if chosen is None:
             has = ", ".join(dict.fromkeys(file.quant for file in repo.models)) or "no model"
             raise MissingFileError(f"{name}: the repository has no such quantisation", hint=f"it has {has}")
-        self._note_projector(repo, chosen.path)
+        self.projector = repo.projector_of(chosen.path)
         return chosen.path, repo.name.revision
-
-    def _note_projector(self, repo: HubRepo, model_path: str) -> None:
-        projector = gguf_names.projector_of(repo.files, model_path)
-        self.projector = None if projector is None else repo.spec(projector)
 
     def _open_local(self, path: Path) -> tuple[Header, int | None, tuple[str, ...]]:
         from budget.source import local, shards
@@ -214,16 +214,20 @@ def _dicts(data: object, name: HubName) -> list[dict[str, Any]]:
 def open_all(
     repo: HubRepo, *, use_cache: bool = True, n_jobs: int = 4
 ) -> list[tuple[GGUFFile, tuple[Header, SourceInfo] | BudgetError]]:  # fmt: skip
-    """Every quantisation of `repo` with its header, or with what is wrong with it; several at a time."""
+    """Every quantisation of `repo` with its header, or with what is wrong with it; several at a time.
+
+    The projector of each is the one that `-hf user/repo:quant` loads with it.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
     from budget.source.open import open_model
 
     def read(file: GGUFFile) -> tuple[GGUFFile, tuple[Header, SourceInfo] | BudgetError]:
         try:
-            return file, open_model(repo.spec(file), use_cache=use_cache, quiet=True)
+            header, source = open_model(repo.spec(file), use_cache=use_cache, quiet=True)
         except BudgetError as error:
             return file, error
+        return file, (header, replace(source, projector=repo.projector_of(file.path)))
 
     with ThreadPoolExecutor(n_jobs) as pool:
         return list(pool.map(read, repo.models))

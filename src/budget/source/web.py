@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from budget.gguf.header import Header
 from budget.source.cache import FRESH_S, HeaderCache
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import httpx
 
     from budget.source.http import Policy
+
+T = TypeVar("T")
 
 
 class WebReader:
@@ -27,11 +29,15 @@ class WebReader:
         self.sleep = sleep
         self._policy = policy
         self._client: httpx.Client | None = None
+        self._is_encrypted = False
 
     def __enter__(self) -> WebReader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
         if self._client is not None:
             self._client.close()
 
@@ -42,13 +48,22 @@ class WebReader:
 
         return self._policy or PATIENT
 
-    @property
-    def client(self) -> httpx.Client:
-        """The connection, made on first use."""
-        if self._client is None:
+    def _ask(self, url: str, ask: Callable[[httpx.Client], T]) -> T:
+        """What `ask` makes of a client for `url`; once more with certificates where http redirects to https."""
+        from budget.source.http import EncryptedError
+
+        try:
+            return ask(self._connect(encrypted=not url.lower().startswith("http:")))
+        except EncryptedError:
+            return ask(self._connect(encrypted=True))
+
+    def _connect(self, *, encrypted: bool) -> httpx.Client:
+        """The connection, made on first use, and again where it now has to be encrypted."""
+        if self._client is None or (encrypted and not self._is_encrypted):
             from budget.source.http import new_client
 
-            self._client = new_client(self.policy)
+            self._close()
+            self._client, self._is_encrypted = new_client(self.policy, encrypted=encrypted), encrypted
         return self._client
 
     def header(
@@ -69,10 +84,10 @@ class WebReader:
             return known.header, known.file_bytes
         from budget.source.http import read_remote_header
 
-        got = read_remote_header(
-            url, client=self.client, headers=headers, known_etag=known.validator if known else None,
+        got = self._ask(url, lambda client: read_remote_header(
+            url, client=client, headers=headers, known_etag=known.validator if known else None,
             policy=self.policy, sleep=self.sleep, quiet=self.quiet,
-        )  # fmt: skip
+        ))  # fmt: skip
         header, file_bytes = got.header, got.file_bytes
         if header is None:
             if known is None:
@@ -92,18 +107,25 @@ class WebReader:
         entry = self.cache.get(_key(url)) if self.cache is not None else None
         if entry is not None and (immutable or 0 <= time.time() - entry["saved_s"] < FRESH_S):
             return entry["value"]
-        from budget.source.remote_json import fetch_json
-
         value: Any = None
         following: str | None = url
         while following is not None:
-            page, following = fetch_json(
-                following, client=self.client, headers=headers, policy=self.policy, sleep=self.sleep
-            )
+            page, following = self._page(following, headers)
             value = value + page if isinstance(value, list) and isinstance(page, list) else page
         if self.cache is not None:
             self.cache.put(_key(url), value)
         return value
+
+    def _page(self, url: str, headers: Mapping[str, str] | None) -> tuple[Any, str | None]:
+        """One document, and the address of the next page where there is one."""
+        from budget.source.remote_json import fetch_json
+
+        return self._ask(
+            url,
+            lambda client: fetch_json(
+                url, client=client, headers=headers, policy=self.policy, sleep=self.sleep
+            ),
+        )
 
 
 def _key(url: str) -> str:
