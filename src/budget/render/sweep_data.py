@@ -11,11 +11,11 @@ from budget.render.json import ENGINE, device_object, model_object
 
 def sweep_object(found: Sweep, *, path: str, file_bytes: int | None) -> dict[str, Any]:
     """`budget/sweep/v1`; there is at least one plan."""
-    model = found.plans[0].request.model
+    request = found.plans[0].request
     return {
         "schema": "budget/sweep/v1",
         "engine": ENGINE,
-        "model": model_object(model, path=path, file_bytes=file_bytes),
+        "model": model_object(request.model, path=path, file_bytes=file_bytes, described=request.described),
         "axis": found.axis,
         "axes": {name: list(values) for name, values in found.axes.items()},
         "series": [{"settings": dict(s.values), "max_ctx": s.max_ctx} for s in found.series],
