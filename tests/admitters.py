@@ -10,7 +10,6 @@ from typing import Any
 from budget.machine.device import Device, Host, Machine
 from budget.planning.budget import Budget, resolve_budget
 from budget.planning.residents import Resident
-from budget.store import ledger
 from budget.store.ledger import admit, release
 
 GiB = 1 << 30
@@ -26,11 +25,7 @@ def budget(gib: int) -> Budget:
 def admit_one(
     path: Path, name: str, size_bytes: int, gib: int, start: Any = None, answers: Any = None
 ) -> None:
-    """Wait for the others, ask for admission once, and say what came of it.
-
-    Looks at the lock ten times a second: hundreds that look a hundred times leave no processor to who holds it.
-    """
-    ledger.POLL_SECONDS = 0.1
+    """Wait for the others, ask for admission once, and say what came of it."""
     if start is not None:
         start.wait()
     answer = admit(path, Resident(name=name, usage={"CUDA0": size_bytes}), budget(gib), timeout_s=600)

@@ -305,3 +305,53 @@ def test_a_chip_that_is_a_whole_machine_needs_no_ram_in_a_gate(tmp_path):
     gate.write_text(text.format("rtx-4090"), encoding="utf-8")
     code, _, err = budget(f"check {gate}")
     assert (code, "says nothing of its RAM" in err) == (2, True)
+
+
+SLIM = "--params 8B --bpw 4 --kv-bytes-per-token 128KiB --gpu 24GiB --ram 32GiB"
+"""A model described by numbers that say nothing of its layers or of what it was trained with."""
+
+
+@pytest.mark.parametrize("line", ["fit -c 8k", "sweep --ctx 8k", "sweep -c 8k --ngl 0,all"])
+def test_layers_that_nobody_gave_are_not_known(line):
+    command, _, rest = line.partition(" ")
+    answer = json.loads(budget(f"{command} {SLIM} {rest} --json")[1])
+    assert (answer["model"]["n_layer"], answer["model"]["n_ctx_train"]) == (None, None)
+    shown = budget(f"{command} {SLIM} {rest}")[1]
+    assert "layers not known" in shown
+    assert "1 layer" not in shown
+
+
+def test_layers_that_were_given_are_in_a_sweep_too():
+    answer = json.loads(budget(f"sweep {SLIM} --layers 36 --ctx 8k --json")[1])
+    assert answer["model"]["n_layer"] == 36
+
+
+def test_a_trained_context_that_nobody_gave_is_not_known():
+    answer = json.loads(budget(f"max-ctx {SLIM} -c 8k --json")[1])
+    assert answer["n_ctx_train"] is answer["limits"]["model"] is answer["capacity"]["n_ctx_model"] is None
+    assert answer["bound_by"] == "hardware"
+
+
+@pytest.mark.parametrize(
+    ("flags", "bound_by"),
+    [
+        ("-c 4k", "hardware"),
+        ("-c 256k", "hardware"),
+        ("-c 4k --gpu 80GiB", "model"),
+        ("-c 4k --gpu 80GiB --beyond-trained", "hardware"),
+        ("-c 4k --utilization 0.9", "requested"),
+        ("--utilization 0.9", "hardware"),
+        ("--budget 2GiB", "hardware"),
+    ],
+)
+def test_what_bounds_the_largest_context_is_the_limit_next_to_it(flags, bound_by):
+    card = "--ram 32GiB" if "80GiB" in flags else CARD
+    answer = json.loads(budget(f"max-ctx {S} {card} {flags} --json")[1])
+    assert answer["bound_by"] == bound_by
+    longest, limit = answer["max_ctx"], answer["limits"][bound_by]
+    if longest is None:
+        assert limit == 0
+    elif "--utilization 0.9" in flags and bound_by == "hardware":
+        assert longest < limit
+    else:
+        assert longest == limit

@@ -8,6 +8,7 @@ from budget.errors import UsageError
 from budget.planning.ceiling import (
     auto_context,
     auto_context_of_curve,
+    bound_of_longest,
     ceiling_of,
     context_ceiling,
     utilization,
@@ -45,6 +46,49 @@ def test_the_ceilings_of_a_request_are_all_named():
     found = ceiling_of(request(described(), machine(24), settings=Settings(n_ctx=20480)))
     assert found.limits == {"model": 32768, "requested": 20480, "runtime": None, "hardware": 16384}
     assert (found.n_ctx, found.bound_by) == (16384, "hardware")
+
+
+# 8 GiB of weights and 1 MiB per token: 24 GiB hold 16384 tokens, 80 GiB more than the 32768 that were trained
+@pytest.mark.parametrize(
+    ("gib", "n_ctx", "choose", "bound_by"),
+    [
+        pytest.param(24, 0, None, "hardware", id="memory"),
+        pytest.param(80, 0, None, "model", id="trained"),
+        pytest.param(80, 8192, None, "model", id="the-largest-is-looked-for-beyond-c"),
+        pytest.param(24, 8192, None, "hardware", id="so-memory-binds-not-c"),
+        pytest.param(80, 65536, None, "model", id="c-beyond-the-trained"),
+        pytest.param(24, 8192, {}, "requested", id="a-chosen-context-keeps-to-c"),
+        pytest.param(24, 20480, {}, "hardware", id="memory-below-c"),
+        pytest.param(24, 0, {"share": Fraction(3, 4)}, "hardware", id="its-share"),
+        pytest.param(
+            24, 0, {"share": Fraction(1, 2), "floor": 8192}, "hardware", id="the-floor-beyond-its-share"
+        ),
+        pytest.param(80, 8192, {"align": 10240, "floor": 8192}, "requested", id="the-floor-that-is-c"),
+        pytest.param(80, 0, {}, "model", id="chosen-trained"),
+    ],
+)
+def test_what_keeps_the_largest_context_from_being_larger(gib, n_ctx, choose, bound_by):
+    asked = request(described(), machine(gib), settings=Settings(n_ctx=n_ctx), budget=f"vram={gib}GiB")
+    chosen = None if choose is None else auto_context(asked, **{"floor": 0} | choose)
+    limits = ceiling_of(asked).limits
+    assert bound_of_longest(asked, limits, chosen=chosen) == bound_by
+
+
+def test_beyond_the_trained_context_memory_binds_or_nothing_does():
+    asked = request(described(), machine(80), settings=ALL)
+    limits = ceiling_of(asked, beyond_trained=True).limits
+    assert (limits["model"], limits["hardware"]) == (32768, 72 * 1024)
+    assert bound_of_longest(asked, limits, beyond_trained=True) == "hardware"
+    endless = request(described(), machine(80), settings=ALL, budget="unlimited")
+    limits = ceiling_of(endless, beyond_trained=True).limits
+    assert bound_of_longest(endless, limits, beyond_trained=True) == "none"
+
+
+def test_a_trained_context_that_is_no_whole_step_still_binds():
+    # llama.cpp pads 1000 tokens to 1024 cells, which memory holds
+    asked = request(described(n_ctx_train=1000), machine(80), settings=ALL)
+    found = ceiling_of(asked)
+    assert (found.limits["model"], found.limits["hardware"], found.bound_by) == (1000, 1024, "model")
 
 
 CURVE = line(6144, 256)

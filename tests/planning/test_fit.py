@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from budget.planning.fit import headroom_bytes, max_context, plan
+from budget.planning.fit import headroom_bytes, max_context, plan, with_context
 from budget.planning.search import largest
 from budget.runtime.settings import Settings
 from plans import GiB, described, machine, request
@@ -93,3 +93,15 @@ def test_layers_are_split_like_llama_cpp_splits_them():
 def test_the_cache_can_stay_in_ram():
     asked = request(described(), ONE, settings=Settings(n_ctx=4096, offload_kqv=False))
     assert plan(asked).usage == {"CUDA0": 8 * GiB, "CPU": 4 * GiB}
+
+
+def test_a_search_uses_the_plans_that_there_are():
+    asked, planned = request(described(), machine(24)), []
+
+    def plan_at(n_ctx):
+        planned.append(n_ctx)
+        return plan(with_context(asked, n_ctx))
+
+    assert max_context(asked, low=8192, limit=16640, plan_at=plan_at) == 16384
+    assert min(planned) == 8192
+    assert max(planned) == 16640

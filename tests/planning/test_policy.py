@@ -160,3 +160,14 @@ def test_a_request_beyond_the_model_blames_the_model():
     asked = request(described(n_ctx_train=1024), machine(24), settings=Settings(n_ctx=2048))
     found = capacity_of(asked, Policy())
     assert (found.n_ctx, found.reason, found.verdict) == (1024, "model_limit", "does_not_fit")
+
+
+def test_a_trained_context_that_is_not_known_is_none():
+    asked = request(described(n_ctx_train=None), machine(24), settings=Settings(n_ctx=2048))
+    found = capacity_of(asked, Policy())
+    assert (found.n_ctx_model, found.n_ctx_memory, found.n_ctx) == (None, 16384, 2048)
+
+
+def test_a_trained_context_that_is_no_whole_step_is_served_whole():
+    found = capacity_of(request(described(n_ctx_train=1000), machine(24), settings=ALL), Policy())
+    assert (found.n_ctx, found.clamped, found.reason, found.verdict) == (1000, False, None, "fits")

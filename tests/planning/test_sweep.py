@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from budget.errors import UsageError
+from budget.errors import UnknownAnswerError, UsageError
+from budget.model.read import read_model
+from budget.planning.budget import resolve_budget
+from budget.planning.fit import Request, placement_of, plan
 from budget.planning.sweep import sweep
 from budget.record import replace
+from budget.runtime.settings import Settings
+from budget.source.sample import open_sample
 from budget.units import MiB
 from plans import GiB, described, machine, request
 
@@ -87,3 +92,53 @@ def test_progress_counts_every_point():
     axes = {"ctx": (4096, 8192), "kv": ("f16", "q8_0")}
     sweep(request(described(), machine(64)), axes, progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("gib", "n_plans", "n_max"),
+    [
+        pytest.param(64, 3, 32768, id="the-trained-context-is-a-point"),
+        pytest.param(16, 3, 8192, id="the-largest-is-a-point"),
+        pytest.param(8.5, 7, 512, id="below-the-points"),
+        pytest.param(4, 4, None, id="not-even-one-step"),
+    ],
+)
+def test_no_context_is_planned_twice(monkeypatch, gib, n_plans, n_max):
+    planned = []
+
+    def counted(asked, **options):
+        planned.append(asked.settings.n_ctx)
+        return plan(asked, **options)
+
+    monkeypatch.setattr("budget.planning.sweep.plan", counted)
+    series = the_series(machine(gib), {"ctx": (8192, 8448, 32768)})
+    assert (series.max_ctx, len(planned)) == (n_max, n_plans)
+    assert sorted(planned) == sorted(set(planned))
+
+
+def test_a_model_is_placed_once_for_each_number_of_layers(monkeypatch):
+    placed = []
+
+    def counted(asked):
+        placed.append(asked.settings.n_gpu_layers)
+        return placement_of(asked)
+
+    monkeypatch.setattr("budget.planning.sweep.placement_of", counted)
+    axes = {"ctx": (4096, 8192), "kv": ("f16", "q8_0"), "ngl": (0, 16)}
+    sweep(request(described(), machine(64)), axes)
+    assert placed == [0, 16]
+
+
+def test_a_machine_whose_memory_is_not_known_cannot_be_split_at_any_context():
+    two = replace(unknown_machine(), devices=(*unknown_machine().devices, *machine(16, 16).devices[1:]))
+    with pytest.raises(UnknownAnswerError, match="default split"):
+        sweep(sample_request(two), {"ctx": (4096, 8192)})
+    found = sweep(sample_request(two), {"ngl": (0, "all")})
+    assert [p.problem is None for p in found.points] == [True, False]
+
+
+def sample_request(on):
+    model = read_model(open_sample("llama-3.1-8b"))
+    return Request(
+        model=model, settings=Settings(n_ctx=4096), machine=on, budget=resolve_budget("unlimited", on)
+    )

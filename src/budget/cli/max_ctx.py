@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from budget.cli.output import Output
@@ -12,9 +13,11 @@ from budget.cli.values import count, reserve_of
 from budget.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from fractions import Fraction
 
     from budget.model.facts import Model
+    from budget.planning.ceiling import AutoContext
     from budget.planning.fit import Request
     from budget.runtime.settings import ContextParams
 
@@ -61,10 +64,12 @@ def command(
 
     loaded = asked.load(asked.specs()[0])
     request = asked.request(loaded.model)
-    if utilization or align or floor:
-        n_ctx = _chosen(request, utilization, align, floor)
+    chosen = _chosen(request, utilization, align, floor) if utilization or align or floor else None
+    if chosen is not None:
+        n_ctx = chosen.n_ctx if chosen.fits else None
     else:
         n_ctx = max_context(request, limit=N_CTX_MOST if beyond_trained else None)
+    data = partial(_data, asked, request, chosen=chosen, beyond_trained=beyond_trained)
     if n_ctx is None:
         smallest = plan(with_context(request, count("--floor", floor) or 1))
         if not out.quiet:
@@ -76,7 +81,7 @@ def command(
                 or [_too_little(request, utilization, align)]
             )
             sys.stderr.write("\n".join(["no context fits:", *why]) + "\n")
-        _show(asked, out, request, None, smallest.layout.params, per_slot=per_slot)
+        _show(out, None, smallest.layout.params, data, per_slot=per_slot)
         return int(ExitCode.UNKNOWN if smallest.verdict == "unknown" else ExitCode.DOES_NOT_FIT)
     if explain and not out.quiet:
         sys.stderr.write(_explanation(request, n_ctx) + "\n")
@@ -85,23 +90,16 @@ def command(
     code = ExitCode.OK if n_ctx >= least else ExitCode.DOES_NOT_FIT
     if code is not ExitCode.OK and not out.quiet:
         sys.stderr.write(f"{n_ctx:,} tokens fit, below the smallest useful context of {least:,}\n")
-    _show(
-        asked,
-        out,
-        request,
-        n_ctx if code is ExitCode.OK or out.form == "json" else None,
-        params,
-        per_slot=per_slot,
-    )
+    shown = n_ctx if code is ExitCode.OK or out.form == "json" else None
+    _show(out, shown, params, data, per_slot=per_slot)
     return int(code)
 
 
 def _show(
-    asked: Question,
     out: Output,
-    request: Request,
     n_ctx: int | None,
     params: ContextParams,
+    data_of: Callable[[int | None, ContextParams], dict[str, Any]],
     *,
     per_slot: bool,
 ) -> None:
@@ -112,13 +110,31 @@ def _show(
         if n_ctx is not None:
             out.write(str(params.n_ctx_seq if per_slot else n_ctx))
         return
-    from budget.render.max_ctx import max_ctx_object, max_ctx_rows, max_ctx_screen
+    from budget.render.max_ctx import max_ctx_rows, max_ctx_screen
 
-    data = max_ctx_object(request, n_ctx, params, capacity=_capacity(asked, request.model))
+    data = data_of(n_ctx, params)
     out.show(
         data=lambda: data,
         screen=lambda: max_ctx_screen(data, per_slot=per_slot),
         rows=lambda: max_ctx_rows(data),
+    )
+
+
+def _data(
+    asked: Question,
+    request: Request,
+    n_ctx: int | None,
+    params: ContextParams,
+    *,
+    chosen: AutoContext | None,
+    beyond_trained: bool,
+) -> dict[str, Any]:
+    """The answer for JSON."""
+    from budget.render.max_ctx import max_ctx_object
+
+    capacity = _capacity(asked, request.model)
+    return max_ctx_object(
+        request, n_ctx, params, capacity=capacity, chosen=chosen, beyond_trained=beyond_trained
     )
 
 
@@ -130,17 +146,16 @@ def _least_useful(asked: Question, request: Request) -> int:
     return min(least, context_limit(request)) if least else 0
 
 
-def _chosen(request: Request, share: str | None, align: str | None, floor: str | None) -> int | None:
-    """A context that uses memory well; None where not even the floor fits."""
+def _chosen(request: Request, share: str | None, align: str | None, floor: str | None) -> AutoContext:
+    """A context that uses memory well, or at least the floor."""
     from budget.planning.ceiling import auto_context
 
-    answer = auto_context(
+    return auto_context(
         request,
         share=_share(share or "1"),
         align=count("--align", align or "256") or 0,
         floor=count("--floor", floor or "0") or 0,
     )
-    return answer.n_ctx if answer.fits else None
 
 
 def _too_little(request: Request, share: str | None, align: str | None) -> str:

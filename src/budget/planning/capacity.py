@@ -20,7 +20,7 @@ from budget.planning.fit import (
     with_context,
 )
 from budget.planning.policy import Policy, apply_policy, host_cold_bytes
-from budget.units import format_size
+from budget.units import format_size, round_up
 
 Reason = Literal[
     "max_resident", "reserve", "memory", "model_limit", "weights", "min_hot_context", "kv_unknown",
@@ -222,12 +222,14 @@ def capacity_of(request: Request, policy: Policy) -> Capacity:
         UnknownAnswerError: what the answer needs is not known.
     """
     asked = apply_policy(request, policy)
-    model = context_limit(request)
+    limit = context_limit(request)
+    model = limit if request.described is None or request.model.n_ctx_train else None
     requested = request.settings.n_ctx or None
     # what fits up to the larger of both, so that a request beyond the model's limit is judged by the model's
-    memory = max_context(asked, limit=max(model, requested or 0)) or 0
-    wanted = requested or model
-    effective = min(memory, model, wanted)
+    last = round_up(max(limit, requested or 0), context_step(request))
+    memory = max_context(asked, limit=min(last, N_CTX_MOST)) or 0
+    wanted = requested or limit
+    effective = min(memory, limit, wanted)
     answer = plan(with_context(asked, wanted))
     required, usable = _binding(answer if requested else plan(with_context(asked, max(effective, 1))))
     cold = _cold(request, policy)
@@ -239,9 +241,9 @@ def capacity_of(request: Request, policy: Policy) -> Capacity:
     reason: Reason | None = None
     if effective < wanted:
         reason = "reserve" if free_is_short else "max_resident" if by_resident else "memory"
-        if memory >= model:
+        if model is not None and memory >= model:
             reason = "model_limit"
-    short = effective < min(policy.min_hot_context, model)
+    short = effective < min(policy.min_hot_context, limit)
     if short and reason in (None, "memory"):
         reason = "min_hot_context"
     figures = {"usable": usable or 0, "required": required, "base": 0}

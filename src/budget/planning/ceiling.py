@@ -10,7 +10,15 @@ from typing import Literal
 from budget.errors import UsageError
 from budget.planning.budget import Budget, Cap
 from budget.planning.curve import Curve
-from budget.planning.fit import Request, context_limit, context_step, max_context, plan, with_context
+from budget.planning.fit import (
+    N_CTX_MOST,
+    Request,
+    context_limit,
+    context_step,
+    max_context,
+    plan,
+    with_context,
+)
 from budget.units import round_up
 
 Limit = Literal["model", "requested", "runtime", "hardware", "none"]
@@ -76,16 +84,51 @@ def context_ceiling(
     return ContextCeiling(n_ctx=n_ctx, bound_by=bound_by, limits=limits)
 
 
-def ceiling_of(request: Request) -> ContextCeiling:
+def ceiling_of(request: Request, *, beyond_trained: bool = False) -> ContextCeiling:
     """The ceilings of a real request: its model's trained context, `-c`, and what fits.
+
+    Args:
+        request: what is asked.
+        beyond_trained: look for what fits as far as `-c` goes, not only up to the trained context or `-c`.
 
     Raises:
         UnknownAnswerError: what the answer needs is not known.
     """
     asked = request.settings.n_ctx or None
-    trained = context_limit(request) if request.described is None or request.model.n_ctx_train else None
-    fitting = max_context(request, limit=max(asked or 0, context_limit(request)))
+    limit = context_limit(request)
+    trained = limit if request.described is None or request.model.n_ctx_train else None
+    # llama.cpp pads a context up to a whole step: memory must hold that one for the other limit to bind
+    last = N_CTX_MOST if beyond_trained else round_up(max(asked or 0, limit), context_step(request))
+    fitting = max_context(request, limit=min(last, N_CTX_MOST))
     return context_ceiling(model=trained, requested=asked, hardware=fitting or 0)
+
+
+def bound_of_longest(
+    request: Request,
+    limits: Mapping[Limit, int | None],
+    *,
+    chosen: AutoContext | None = None,
+    beyond_trained: bool = False,
+) -> Limit:
+    """Which limit keeps the largest context of `request` from being larger; `none` where only the range of `-c` does.
+
+    What `-c` says is a limit only of a context that is chosen: the largest that fits is looked for beyond it.
+
+    Args:
+        request: what is asked.
+        limits: those of `ceiling_of`.
+        chosen: the context, where it was chosen by `auto_context`.
+        beyond_trained: whether the largest context was looked for beyond the trained one.
+    """
+    step = context_step(request)
+    if chosen is not None:
+        asked = context_ceiling(model=limits["model"], requested=limits["requested"])
+        is_met = asked.n_ctx is not None and chosen.n_ctx_memory >= asked.n_ctx // step * step
+        return asked.bound_by if is_met else "hardware"
+    hardware = limits["hardware"]
+    if hardware is not None and hardware + step > N_CTX_MOST:
+        hardware = None
+    return context_ceiling(model=None if beyond_trained else limits["model"], hardware=hardware).bound_by
 
 
 def choose_context(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from budget.machine.device import Device, Machine
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DevicePlan", "Plan", "Request", "Shortfall", "Verdict", "context_limit", "context_step", "headroom_bytes",
-    "max_context", "plan", "with_context",
+    "max_context", "placement_of", "plan", "with_context",
 ]  # fmt: skip
 
 Verdict = Literal["fits", "does_not_fit", "unknown"]
@@ -291,6 +291,24 @@ def shared_memory(answer: Plan) -> Shortfall | None:
     return _pool(answer.request, answer.layout, answer.devices)
 
 
+def placement_of(request: Request) -> Placement | None:
+    """Where llama.cpp puts the model at every context; None for a described one, which `plan` places itself.
+
+    Raises:
+        UsageError: settings that llama.cpp refuses.
+        MachineError: a named device does not exist.
+        UnknownAnswerError: the split needs memory sizes that are not known.
+    """
+    if request.described is not None:
+        return None
+    from budget.memory.place import place
+
+    settings = request.settings
+    if request.accounting == "fit":
+        settings = replace(settings, load_mode="none")  # as `lay_out` measures then
+    return place(request.model, settings, request.machine)
+
+
 def with_context(request: Request, n_ctx: int) -> Request:
     """The same request at another total context, tokens."""
     return replace(request, settings=replace(request.settings, n_ctx=n_ctx, kv_unified_per_slot=0))
@@ -311,27 +329,33 @@ def context_limit(request: Request) -> int:
     return min((request.model.n_ctx_train or N_CTX_MOST) * params.n_stream, N_CTX_MOST)
 
 
-def max_context(request: Request, *, limit: int | None = None) -> int | None:
+def max_context(
+    request: Request,
+    *,
+    limit: int | None = None,
+    low: int | None = None,
+    plan_at: Callable[[int], Plan] | None = None,
+) -> int | None:
     """The largest total context (`-c`) with which `request` fits, in whole steps; None if not even one step does.
 
     Every candidate is a full plan; the search never assumes a straight line.
 
     Args:
         limit: do not look beyond this many tokens; the trained context by default.
+        low: a multiple of the step that is known to fit, tokens; one step by default.
+        plan_at: plans `request` at a context; one that remembers its plans saves making them again.
 
     Raises:
         UnknownAnswerError: what the answer needs is not known.
     """
     from budget.errors import UnknownAnswerError
-    from budget.memory.place import place
 
     step = context_step(request)
     limit = max(limit or context_limit(request), step)
-    described = request.described is not None
-    placement = None if described else place(request.model, request.settings, request.machine)
+    at = plan_at or _planner(request)
 
     def room(n_ctx: int) -> int:
-        answer = plan(with_context(request, n_ctx), placement=placement)
+        answer = at(n_ctx)
         if answer.reasons:
             raise UnknownAnswerError(
                 "; ".join(answer.reasons),
@@ -339,4 +363,10 @@ def max_context(request: Request, *, limit: int | None = None) -> int | None:
             )
         return headroom_bytes(answer)
 
-    return largest(room, low=step, high=limit, step=step)
+    return largest(room, low=low or step, high=limit, step=step)
+
+
+def _planner(request: Request) -> Callable[[int], Plan]:
+    """Plans `request` at any context, placed once."""
+    placement = placement_of(request)
+    return lambda n_ctx: plan(with_context(request, n_ctx), placement=placement)

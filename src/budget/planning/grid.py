@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from budget.planning.axes import Value, Values
 from budget.planning.fit import Plan
+from budget.planning.parts import Row, rows_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Point:
     """One plan of the grid."""
 
@@ -25,6 +27,11 @@ class Point:
     def verdict(self) -> str:
         """That of the plan; without one, `unknown`."""
         return "unknown" if self.plan is None else self.plan.verdict
+
+    @cached_property
+    def rows(self) -> Mapping[str, Row]:
+        """What each device needs, by its name; empty without a plan."""
+        return {} if self.plan is None else {row.name: row for row in rows_of(self.plan)}
 
     def position(self, axis: str) -> int | None:
         """Where it lies along a numeric axis: `all` and more layers than there are lie at the last layer."""
@@ -44,8 +51,8 @@ class Series:
     points: tuple[Point, ...]
     max_ctx: int | None = None
     """Largest context that fits, tokens, where the axis is the context; None where none does or it is not known."""
-    at_max: Plan | None = None
-    """The plan at `max_ctx`."""
+    best: Point | None = None
+    """The point at `max_ctx`, which need not be one of `points`."""
     max_is_trained: bool = False
     """Whether `max_ctx` is all that the model was trained with."""
     nearest: Plan | None = None
@@ -88,9 +95,14 @@ class Sweep:
     series: tuple[Series, ...]
 
     @property
+    def points(self) -> list[Point]:
+        """Every point, line after line."""
+        return [p for s in self.series for p in s.points]
+
+    @property
     def plans(self) -> list[Plan]:
         """Every plan there is."""
-        return [p.plan for s in self.series for p in s.points if p.plan is not None]
+        return [p.plan for p in self.points if p.plan is not None]
 
     @property
     def outcomes(self) -> set[str]:

@@ -8,10 +8,17 @@ from fractions import Fraction
 from typing import Any
 
 from budget.memory.layout import Basis
-from budget.memory.place import place
 from budget.planning.budget import HOST
 from budget.planning.curve import Curve, trace
-from budget.planning.fit import Plan, Request, context_limit, context_step, plan, with_context
+from budget.planning.fit import (
+    Plan,
+    Request,
+    context_limit,
+    context_step,
+    placement_of,
+    plan,
+    with_context,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +65,7 @@ def memory_profile(request: Request, *, limit: int | None = None) -> MemoryProfi
     """
     step = context_step(request)
     last = max(limit or context_limit(request), step)
-    placement = None
-    if request.described is None:
-        placement = place(request.model, request.settings, request.machine)
+    placement = placement_of(request)
     plans: dict[int, Plan] = {}
 
     def at(n_ctx: int) -> Plan:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import count, product
 
 from budget.errors import UnknownAnswerError, UsageError
-from budget.memory.place import place
 from budget.memory.placement import Placement
 from budget.planning.axes import FIELDS, NUMERIC, Value, Values, along, check_axes
 from budget.planning.axis_values import context_ladder
@@ -19,6 +19,7 @@ from budget.planning.fit import (
     context_step,
     headroom_bytes,
     max_context,
+    placement_of,
     plan,
     with_context,
 )
@@ -56,60 +57,89 @@ def sweep(
         if progress is not None:
             progress(next(done), total)
 
+    @cache
+    def placed(ngl: Value | None) -> Placement | None:
+        """Where the model lies: of all axes only the offloaded layers move it."""
+        return placement_of(request if ngl is None else _at(request, {"ngl": ngl}))
+
     series = tuple(
-        _series(request, axis, axes[axis], dict(zip(others, fixed, strict=True)), step)
+        _series(request, axis, axes[axis], dict(zip(others, fixed, strict=True)), placed, step)
         for fixed in product(*others.values())
     )
     return Sweep(axis=axis, axes=axes, series=series)
 
 
 def _series(
-    request: Request, axis: str, along_axis: Sequence[Value], fixed: Values, step: Callable[[], None]
+    request: Request,
+    axis: str,
+    along_axis: Sequence[Value],
+    fixed: Values,
+    placed: Callable[[Value | None], Placement | None],
+    step: Callable[[], None],
 ) -> Series:
     base = _at(request, fixed)
-    placement, refusal = _placement(base) if axis == "ctx" else (None, None)
+    refusal = _refusal(fixed, placed) if axis == "ctx" else None
+
+    @cache
+    def plan_at(value: Value) -> Plan:
+        ngl = {axis: value, **fixed}.get("ngl")
+        return plan(_at(base, {axis: value}), placement=placed(ngl))
+
     points = []
     for value in along_axis:
         values = {axis: value, **fixed}
         if refusal is None:
-            points.append(_point(base, axis, values, placement))
+            points.append(_point(values, value, plan_at))
         else:
             points.append(Point(values=values, plan=None, problem=refusal))
         step()
     found = Series(values=fixed, points=tuple(points))
     if axis != "ctx":
         return replace(found, nearest=_nearest(found))
-    return found if refusal is not None else _searched(base, found, placement)
+    return found if refusal is not None else _searched(base, found, plan_at)
 
 
-def _placement(base: Request) -> tuple[Placement | None, str | None]:
-    """Where the model lies at every context, or why llama.cpp refuses to place it."""
-    if base.described is not None:
-        return None, None
+def _refusal(fixed: Values, placed: Callable[[Value | None], Placement | None]) -> str | None:
+    """Why llama.cpp refuses to place the model, at any context."""
     try:
-        return place(base.model, base.settings, base.machine), None
+        placed(fixed.get("ngl"))
     except UsageError as e:
-        return None, e.message
+        return e.message
+    return None
 
 
-def _point(base: Request, axis: str, values: Values, placement: Placement | None) -> Point:
+def _point(values: Values, value: Value, plan_at: Callable[[Value], Plan]) -> Point:
     try:
-        return Point(values=values, plan=plan(_at(base, {axis: values[axis]}), placement=placement))
+        return Point(values=values, plan=plan_at(value))
     except (UsageError, UnknownAnswerError) as e:
         return Point(values=values, plan=None, problem=e.message)
 
 
-def _searched(base: Request, found: Series, placement: Placement | None) -> Series:
+def _searched(base: Request, found: Series, plan_at: Callable[[int], Plan]) -> Series:
     """With the largest context; where there is none, with the smallest."""
     try:
-        longest, n_step = max_context(base), context_step(base)
-        answer = plan(with_context(base, longest or n_step), placement=placement)
+        low, high = _around(base, found)
+        longest = max_context(base, low=low, limit=high, plan_at=plan_at)
+        answer = plan_at(longest or context_step(base))
     except (UsageError, UnknownAnswerError):
         return found
     if longest is None:
         return replace(found, nearest=answer if answer.verdict == "does_not_fit" else None)
-    is_trained = bool(base.model.n_ctx_train) and longest + n_step > context_limit(base)
-    return replace(found, max_ctx=longest, at_max=answer, max_is_trained=is_trained)
+    is_trained = bool(base.model.n_ctx_train) and longest + context_step(base) > context_limit(base)
+    best = Point(values={**found.values, "ctx": longest}, plan=answer)
+    return replace(found, max_ctx=longest, best=best, max_is_trained=is_trained)
+
+
+def _around(base: Request, found: Series) -> tuple[int | None, int]:
+    """Between which contexts the largest one lies, by the points: one that fits, and one that does not or the limit."""
+    step, limit = context_step(base), context_limit(base)
+    rooms = {
+        n: headroom_bytes(p.plan)
+        for p in found.points
+        if p.plan is not None and isinstance(n := p.values["ctx"], int) and n % step == 0 and n <= limit
+    }
+    low = max((n for n, room in rooms.items() if room >= 0), default=None)
+    return low, min((n for n, room in rooms.items() if room < 0 and n > (low or 0)), default=limit)
 
 
 def _nearest(found: Series) -> Plan | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from budget.planning.grid import Series, Sweep
-from budget.planning.parts import binding, rows_of
+from budget.planning.parts import binding
 from budget.render.chart import Chart, Curve, Limit
-from budget.render.sweep_devices import device_row, devices_of, limit_bytes, rows_along
+from budget.render.sweep_devices import devices_of, limit_bytes, rows_along
 from budget.render.sweep_words import AXIS_NAMES, tick
 from budget.units import GiB, MiB, format_count, format_size
 
@@ -69,11 +69,11 @@ def _curve(axis: str, series: Series, device: str, devices: Sequence[str], unit_
     """One line on one of the `devices` that share its chart."""
     points: dict[int, float] = {}
     for point in series.points:
-        x, row = point.position(axis), device_row(point.plan, device)
+        x, row = point.position(axis), point.rows.get(device)
         if x is not None and row is not None:
             points.setdefault(x, row.required_bytes / unit_bytes)
     best = None
-    row = device_row(series.at_max, device)
+    row = None if series.best is None else series.best.rows.get(device)
     if series.max_ctx is not None and row is not None and device in _binding(series, devices):
         best = (series.max_ctx, row.required_bytes / unit_bytes, format_count(series.max_ctx))
     name = series.name if len(devices) == 1 else device
@@ -82,5 +82,5 @@ def _curve(axis: str, series: Series, device: str, devices: Sequence[str], unit_
 
 def _binding(series: Series, devices: Sequence[str]) -> Sequence[str]:
     """Of the devices that share a chart, the one that ends the context; all of them where another does."""
-    tightest = None if series.at_max is None else binding(rows_of(series.at_max))
+    tightest = None if series.best is None else binding(tuple(series.best.rows.values()))
     return devices if tightest is None or tightest.name not in devices else [tightest.name]

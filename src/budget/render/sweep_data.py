@@ -11,15 +11,15 @@ from budget.render.json import ENGINE, device_object, model_object
 
 def sweep_object(found: Sweep, *, path: str, file_bytes: int | None) -> dict[str, Any]:
     """`budget/sweep/v1`; there is at least one plan."""
-    model = found.plans[0].request.model
+    request = found.plans[0].request
     return {
         "schema": "budget/sweep/v1",
         "engine": ENGINE,
-        "model": model_object(model, path=path, file_bytes=file_bytes),
+        "model": model_object(request.model, path=path, file_bytes=file_bytes, described=request.described),
         "axis": found.axis,
         "axes": {name: list(values) for name, values in found.axes.items()},
         "series": [{"settings": dict(s.values), "max_ctx": s.max_ctx} for s in found.series],
-        "points": [_point_object(point) for series in found.series for point in series.points],
+        "points": [_point_object(point) for point in found.points],
     }
 
 
@@ -37,7 +37,7 @@ def _point_object(point: Point) -> dict[str, Any]:
 def sweep_rows(found: Sweep) -> list[dict[str, Any]]:
     """A row per point and device for CSV, with the names of the JSON."""
     rows: list[dict[str, Any]] = []
-    for point in (point for series in found.series for point in series.points):
+    for point in found.points:
         first = {**point.values, "verdict": point.verdict}
         devices = [] if point.plan is None else point.plan.devices
         rows += [first | _device_row(device) for device in devices] or [first]

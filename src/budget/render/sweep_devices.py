@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from budget.planning.fit import Plan
 from budget.planning.grid import Sweep
-from budget.planning.parts import Row, rows_of
+from budget.planning.parts import Row
 from budget.record import record
 from budget.units import format_size
 
@@ -51,9 +50,9 @@ def devices_of(found: Sweep) -> tuple[list[str], list[str]]:
 
 def _devices(found: Sweep) -> list[_Device]:
     rows_by_name: dict[str, list[Row]] = {}
-    for answer in found.plans:
-        for row in rows_of(answer):
-            rows_by_name.setdefault(row.name, []).append(row)
+    for point in found.points:
+        for name, row in point.rows.items():
+            rows_by_name.setdefault(name, []).append(row)
     return [
         _Device(
             name=name,
@@ -73,14 +72,9 @@ def _in_words(device: _Device) -> str:
     return f"{device.name} needs {span}{of}{short}"
 
 
-def device_row(answer: Plan | None, device: str) -> Row | None:
-    """What `device` needs; None where there is no plan, or no such device in it."""
-    return None if answer is None else next((r for r in rows_of(answer) if r.name == device), None)
-
-
 def rows_along(found: Sweep, device: str) -> Iterator[Row]:
     """What `device` needs at every point where there is a plan with it."""
-    return (row for answer in found.plans if (row := device_row(answer, device)) is not None)
+    return (point.rows[device] for point in found.points if device in point.rows)
 
 
 def limit_bytes(found: Sweep, device: str) -> int | None:

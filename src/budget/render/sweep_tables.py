@@ -8,7 +8,7 @@ from budget.planning.grid import Point, Sweep
 from budget.planning.parts import unlimited
 from budget.planning.usage import TOTAL
 from budget.render.screen import Cell, Table
-from budget.render.sweep_devices import device_row, limit_bytes, rows_along
+from budget.render.sweep_devices import limit_bytes, rows_along
 from budget.render.sweep_words import tick
 from budget.render.words import gib, verdict_cell
 from budget.units import format_count
@@ -38,10 +38,10 @@ def device_table(found: Sweep, devices: Sequence[str]) -> Table:
         [tick(found.axis, point.values[found.axis]), *_cells(point, devices), verdict_cell(point.verdict)]
         for point in series.points
     ]
-    if series.max_ctx is not None and series.max_ctx not in found.axes["ctx"]:
-        best = Point(values={"ctx": series.max_ctx}, plan=series.at_max)
-        at = sum(isinstance(v, int) and v < series.max_ctx for v in found.axes["ctx"])
-        rows.insert(at, [format_count(series.max_ctx), *_cells(best, devices), ("largest", "good")])
+    best, n_max = series.best, series.max_ctx
+    if best is not None and n_max is not None and n_max not in found.axes["ctx"]:
+        at = sum(isinstance(v, int) and v < n_max for v in found.axes["ctx"])
+        rows.insert(at, [format_count(n_max), *_cells(best, devices), ("largest", "good")])
     rows.append(["may use", *(_limit_cell(found, device) for device in devices), ""])
     headers = [found.axis, *(f"{device} GiB " for device in devices), "verdict"]
     return Table(headers, rows, left=(0, len(headers) - 1))
@@ -59,7 +59,7 @@ def _cells(point: Point, devices: Sequence[str]) -> list[Cell]:
 
 
 def _cell(point: Point, device: str) -> Cell:
-    row = device_row(point.plan, device)
+    row = point.rows.get(device)
     if row is None:
         return "- "
     mark, style = {False: ("!", "bad"), None: ("?", "warn"), True: (" ", "")}[row.fits]
@@ -72,6 +72,6 @@ def marks(found: Sweep, devices: Sequence[str]) -> str:
     texts = [
         "! more than the device may use" if False in fits else "",
         "? not known what the device may use" if None in fits else "",
-        "- no plan" if any(p.plan is None for s in found.series for p in s.points) else "",
+        "- no plan" if any(p.plan is None for p in found.points) else "",
     ]
     return ", ".join(text for text in texts if text)

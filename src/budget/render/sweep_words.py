@@ -10,6 +10,7 @@ from budget.planning.budget import HOST
 from budget.planning.grid import Series, Sweep
 from budget.record import replace
 from budget.render.sweep_devices import limit_bytes
+from budget.render.words import layers_text
 from budget.units import format_count, format_size
 
 AXIS_NAMES = {
@@ -34,7 +35,7 @@ def fixed_text(found: Sweep) -> str:
     answer = found.plans[0]
     params, model, placement = answer.layout.params, answer.request.model, answer.layout.placement
     swept = {field for axis in found.axes for field in FIELDS[axis]}
-    parts = [f"{model.architecture}, {model.n_layer} layers"]
+    parts = [f"{model.architecture}, {layers_text(answer.request)}"]
     if "n_ctx" not in swept:
         trained = ", all it was trained with" if params.n_ctx == model.n_ctx_train else ""
         parts.append(f"context {format_count(params.n_ctx)}{trained}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from budget.units import GiB, format_size
+from budget.units import GiB, counted, format_size
 
 if TYPE_CHECKING:
-    from budget.planning.fit import Plan
+    from budget.planning.fit import Plan, Request
 
 VERDICT = {"fits": "FITS", "does_not_fit": "DOES NOT FIT", "unknown": "UNKNOWN"}
 VERDICT_STYLE = {"fits": "good", "does_not_fit": "bad", "unknown": "warn"}
@@ -29,6 +29,13 @@ def gib(size_bytes: int) -> str:
 def size_or_unknown(size_bytes: int | None) -> str:
     """A size, or that it is not known."""
     return "unknown" if size_bytes is None else format_size(size_bytes)
+
+
+def layers_text(request: Request) -> str:
+    """`32 layers`, or that a model described by numbers does not say how many."""
+    described = request.described
+    n_layer = request.model.n_layer if described is None else described.n_layer
+    return "layers not known" if n_layer is None else counted(n_layer, "layer")
 
 
 def shortfall_lines(answer: Plan) -> list[str]:

@@ -13,7 +13,7 @@ class WindowFacts(Object):
     """The window that can be served under the policy; every context is in tokens."""
 
     n_ctx_model: int | None
-    """Trained context, once for each slot that has a cache of its own."""
+    """Trained context, once for each slot that has a cache of its own; null where it is not known."""
     n_ctx_requested: int | None
     """The context that was asked for (`-c`); null asks for all there is."""
     n_ctx_memory: int | None
@@ -49,17 +49,21 @@ class WindowFacts(Object):
 
 
 class Limits(Object):
-    """Every limit on the context, tokens; null where it is not given or not known."""
+    """Every limit on the context, tokens; null where it is not given or not known. `max_ctx` may be larger than
+    `requested`, and with `--beyond-trained` than `model`: those bind only where `bound_by` says so.
+    """
 
     model: int | None
     """Trained context, once for each slot that has a cache of its own; null where it is not known."""
     requested: int | None
-    """What was asked for (`-c`); null where nothing was."""
+    """What was asked for (`-c`); null where nothing was. Only a context that `--utilization`, `--align` or `--floor`
+    chooses keeps to it."""
     runtime: int | None
     """What a backend can do at most; null: llama.cpp has no such limit."""
     hardware: int | None
-    """What fits in memory, looked for up to the larger of the trained and the requested context; 0 where nothing
-    does."""
+    """What fits in memory, in whole steps, looked for up to the larger of the trained and the requested context, or
+    as far as `-c` goes with `--beyond-trained` or no trained context; of the whole budget, whatever `--utilization`
+    says. 0 where nothing fits."""
 
 
 class MaxCtx(Object):
@@ -67,8 +71,8 @@ class MaxCtx(Object):
 
     schema_: Literal["budget/max-ctx/v1"] = SCHEMA_KEY
     max_ctx: int | None
-    """Largest total context (`-c`) that fits, tokens, whatever `-c` was given; the one chosen where `--utilization`,
-    `--align` or `--floor` is used. null where none fits or memory is not known."""
+    """Largest total context (`-c`) that fits, tokens, in whole steps, whatever `-c` was given; where `--utilization`,
+    `--align` or `--floor` is used, the one they choose, at most `-c`. null where none fits or memory is not known."""
     n_ctx_seq: int | None
     """Context of one slot at that total, tokens; `--per-slot` prints it."""
     n_seq_max: int
@@ -78,7 +82,10 @@ class MaxCtx(Object):
     n_ctx_train: int | None
     """Trained context, tokens; null where the model is described by numbers that do not give it."""
     bound_by: Literal["model", "requested", "runtime", "hardware", "none"]
-    """The smallest of the limits, the first in this order where several are equal; `none` where none is known."""
+    """The limit that keeps `max_ctx` from being larger, the first in this order where several are equal: `hardware` is
+    memory, or the share of it that `--utilization` leaves; `model` the trained context, unless `--beyond-trained`;
+    `requested` is `-c`, only where `--utilization`, `--align` or `--floor` chose. `none` where memory holds all that
+    `-c` takes. What limits the context that `-c` asks for is in `capacity`."""
     limits: Limits
     """Every limit by name."""
     capacity: WindowFacts

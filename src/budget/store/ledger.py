@@ -16,8 +16,9 @@ from budget.planning.usage import Usage
 
 LOCK_SECONDS = 60.0
 """How long to wait for another admission; one takes milliseconds."""
-POLL_SECONDS = 0.01
-"""How often a waiting admission tries again."""
+POLL_SECONDS = (0.1, 0.2)
+"""How long a waiting admission lets pass before it tries again: somewhere between, so that those who wait do not come
+at once. Hundreds that try a hundred times a second leave no processor to who holds the lock."""
 MAX_LEDGER_BYTES = 16 << 20
 """Largest file read: a hundred thousand residents."""
 
@@ -114,13 +115,15 @@ def _change(path: Path, change: Callable[[Ledger], Ledger], timeout_s: float) ->
 @contextmanager
 def _locked(path: Path, timeout_s: float) -> Iterator[None]:
     """Hold the ledger's lock; the system drops it with the process, however that ends."""
+    from random import uniform
+
     from filelock import FileLock, Timeout
 
     if not path.parent.is_dir():
         raise UsageError(f"{path}: there is no folder {path.parent}", hint="make it first")
     lock = FileLock(f"{path}.lock", timeout=timeout_s)
     try:
-        lock.acquire(poll_interval=POLL_SECONDS)
+        lock.acquire(poll_interval=uniform(*POLL_SECONDS))  # noqa: S311 (to spread tries, nothing secret)
     except Timeout as e:
         raise UsageError(
             f"{path}: another process held the lock for {timeout_s:g} s", hint=f"look who uses {path}.lock"

@@ -51,6 +51,8 @@ class Plan:
     n_copies: int
     has_overrides: bool
     """Some weights were sent elsewhere than their layer."""
+    made: dict[Stage, Builder]
+    """Graphs that settling the stages made, each to be reserved once where its stage is."""
 
 
 def compute_buffers(
@@ -132,7 +134,7 @@ def _replay(
     want_live: bool,
 ) -> ComputeBuffers:
     plan = _plan(model, params, placement, build, accounting)
-    stages, graph = _stages(plan)
+    stages = _stages(plan)
     if accounting == "fit":
         for stage in stages[1:]:
             _build(plan, stage)  # the others are split only, but may abort
@@ -141,14 +143,12 @@ def _replay(
     live: dict[str, tuple[LiveTensor, ...]] = {}
     schedule = None
     for stage in stages:
-        graph = graph or _build(plan, stage)
-        schedule = _schedule(plan, graph)
+        schedule = _schedule(plan, _taken(plan, stage))
         totals, peaks = _allocate(plan, schedule, want_live=want_live)
         for name, total in totals.items():
             if total > sizes[name]:
                 sizes[name] = total
                 live[name] = peaks.get(name, ())
-        graph = None
     return ComputeBuffers(
         bytes_by_buffer={name: size for name, size in sizes.items() if size},
         flash_attn=stages[0].flash_attn,
@@ -182,7 +182,7 @@ def _plan(
     shared = _shared(model, params, placement, index, cpu)
     shared.pin_norms = accounting == "real"
     n_copies = N_COPIES if _pipelines(placement, params, model, made) else 1
-    return Plan(shared, made, scheduler, build, n_copies, placement.has_overrides)
+    return Plan(shared, made, scheduler, build, n_copies, placement.has_overrides, {})
 
 
 def _buffer_types(placement: Placement) -> Iterator[BufferType]:
@@ -247,8 +247,8 @@ def _shared(
     )
 
 
-def _stages(plan: Plan) -> tuple[list[Stage], Builder | None]:
-    """The stages to reserve, and the graph of the first where resolving flash attention made it."""
+def _stages(plan: Plan) -> list[Stage]:
+    """The stages to reserve."""
     params, model = plan.shared.params, plan.shared.model
     n_tokens = min(params.n_ctx, params.n_ubatch)
     n_seqs = params.n_seq_max
@@ -258,13 +258,13 @@ def _stages(plan: Plan) -> tuple[list[Stage], Builder | None]:
         n_outputs=min(n_tokens, params.n_outputs_max),
         flash_attn=params.flash_attn != "off",
     )
-    prompt, graph = _resolve(plan, prompt)
+    prompt = _resolve(plan, prompt)
     stages = [prompt]
     if prompt.n_tokens < SMALL_BATCH * n_seqs or _token_needs_host(plan, prompt):
         stages.append(replace(prompt, n_tokens=n_seqs, n_outputs=n_seqs))
     if model.arch is not None and model.arch.name in ONE_SEQUENCE_LAST:
         stages.append(replace(prompt, n_tokens=n_tokens, n_seqs=1))
-    return stages, graph
+    return stages
 
 
 def _token_needs_host(plan: Plan, prompt: Stage) -> bool:
@@ -293,37 +293,30 @@ def _token_needs_host(plan: Plan, prompt: Stage) -> bool:
     )
 
 
-def _resolve(plan: Plan, stage: Stage) -> tuple[Stage, Builder | None]:
-    """Settle which fused operations stay on; also the graph of `stage`, where settling it made one.
+def _resolve(plan: Plan, stage: Stage) -> Stage:
+    """Settle which fused operations stay on.
 
     Source: llama-context.cpp, `resolve_fused_ops`.
     """
     if len(plan.backends) == 1:
-        return stage, None
-    graph = None
+        return stage
     if plan.shared.params.flash_attn == "auto":
-        stage, graph = _resolve_flash_attn(plan, stage)
-    graph = graph or _build(plan, stage)
-    if graph.fused:
-        settled = _resolve_fused(plan, stage)
-        graph = graph if settled == stage else None
-        stage = settled
-    return stage, graph
+        stage = _resolve_flash_attn(plan, stage)
+    return _resolve_fused(plan, stage) if _made(plan, stage).fused else stage
 
 
-def _resolve_flash_attn(plan: Plan, stage: Stage) -> tuple[Stage, Builder | None]:
+def _resolve_flash_attn(plan: Plan, stage: Stage) -> Stage:
     """`auto` stays on when flash attention of each layer runs on the device of the layer."""
     shared = plan.shared
     on_devices = all(b < shared.n_backends - 1 for b in shared.layer_backend[:-1])
     stays = not (plan.has_overrides and _attention_on_host(shared))
     if shared.params.offload_kqv and on_devices and stays and not any(shared.model.is_recurrent):
         # each node stands between operations with weights and caches of its own layer's device
-        graph = _build(plan, stage)
-        on = all(plan.backends[shared.layer_backend[il]].supports(t) for t, il in graph.fattn)
-        return (stage, graph) if on else (replace(stage, flash_attn=False), None)
-    graph = _probe(plan, stage, 1)
-    on = all(t.backend == shared.layer_backend[il] for t, il in graph.fattn)
-    return (stage if on else replace(stage, flash_attn=False)), None
+        fattn = _made(plan, stage).fattn
+        on = all(plan.backends[shared.layer_backend[il]].supports(t) for t, il in fattn)
+    else:
+        on = all(t.backend == shared.layer_backend[il] for t, il in _probe(plan, stage, 1).fattn)
+    return stage if on else replace(stage, flash_attn=False)
 
 
 def _attention_on_host(shared: Shared) -> bool:
@@ -346,11 +339,19 @@ def _probe(plan: Plan, stage: Stage, n_tokens_per_seq: int) -> Builder:
     (`ggml_backend_sched_reserve_size` resets the scheduler, `ggml_backend_sched_split_graph` does not).
     """
     n = n_tokens_per_seq * stage.n_seqs
+    small = replace(stage, n_tokens=n, n_outputs=n)
     kept, plan.shared.pin_norms = plan.shared.pin_norms, True
-    graph = _build(plan, replace(stage, n_tokens=n, n_outputs=n))
+    graph = _made(plan, small) if kept else _build(plan, small)
     plan.shared.pin_norms = kept
     plan.scheduler.assign(graph.nodes, graph.leafs)
     return graph
+
+
+def _made(plan: Plan, stage: Stage) -> Builder:
+    """The graph of `stage`, kept until it is reserved."""
+    if stage not in plan.made:
+        plan.made[stage] = _build(plan, stage)
+    return plan.made[stage]
 
 
 def _build(plan: Plan, stage: Stage) -> Builder:
@@ -358,6 +359,11 @@ def _build(plan: Plan, stage: Stage) -> Builder:
     plan.build(graph)
     graph.close()
     return graph
+
+
+def _taken(plan: Plan, stage: Stage) -> Builder:
+    """The graph of `stage`, no longer kept: splitting and allocating change it."""
+    return plan.made.pop(stage) if stage in plan.made else _build(plan, stage)
 
 
 def _schedule(plan: Plan, graph: Builder) -> Schedule:
