@@ -258,6 +258,7 @@ def test_inexact_parts_are_named_once():
         pytest.param(
             "--align 100000", 3, "at most 24,320 tokens fit, which is no multiple of 100000", id="align"
         ),
+        pytest.param("--floor 64k", 3, "no context of 65,536 tokens or more fits:\nCUDA0: needs", id="floor"),
         pytest.param("--utilization 0.3", 3, "into 0.3 of the budget", id="share"),
         pytest.param("--min-hot-context 32k", 3, "24,320 tokens fit, below the smallest useful", id="window"),
         pytest.param("--min-hot-context 16k", 0, "", id="window-held"),
@@ -305,3 +306,14 @@ def test_a_chip_that_is_a_whole_machine_needs_no_ram_in_a_gate(tmp_path):
     gate.write_text(text.format("rtx-4090"), encoding="utf-8")
     code, _, err = budget(f"check {gate}")
     assert (code, "says nothing of its RAM" in err) == (2, True)
+
+
+def test_the_smallest_context_is_the_same_wherever_none_fits():
+    short = "short by 3.96 GiB"
+    line = f"{S} --gpu 1GiB --ram 1GiB"
+    assert short in budget(f"max-ctx {line}")[2]
+    assert short in budget(f"sweep {line} --ctx 4k")[1]
+
+
+def test_a_sweep_names_the_micro_batch_that_is_not_cut_to_a_short_context():
+    assert "micro-batch 512" in budget(f"sweep {S} {CARD} --ctx 256,8k")[1]

@@ -55,7 +55,7 @@ def command(
     ] = None,
 ) -> int:
     """The largest total context (-c) that fits, as one integer. Exit 3 and no output if not even one step fits."""
-    from budget.planning.fit import N_CTX_MOST, max_context, plan, with_context
+    from budget.planning.fit import N_CTX_MOST, context_step, max_context, plan, with_context
     from budget.runtime.settings import resolve
 
     loaded = asked.load(asked.specs()[0])
@@ -65,7 +65,8 @@ def command(
     else:
         n_ctx = max_context(request, limit=N_CTX_MOST if beyond_trained else None)
     if n_ctx is None:
-        smallest = plan(with_context(request, count("--floor", floor) or 1))
+        least = count("--floor", floor) or 0
+        smallest = plan(with_context(request, least or context_step(request)))
         if not out.quiet:
             from budget.render.words import shortfall_lines
 
@@ -74,7 +75,8 @@ def command(
                 or list(smallest.reasons)
                 or [_too_little(request, utilization, align)]
             )
-            sys.stderr.write("\n".join(["no context fits:", *why]) + "\n")
+            of = f" of {least:,} tokens or more" if least else ""
+            sys.stderr.write("\n".join([f"no context{of} fits:", *why]) + "\n")
         _show(asked, out, request, None, smallest.layout.params, per_slot=per_slot)
         return int(ExitCode.UNKNOWN if smallest.verdict == "unknown" else ExitCode.DOES_NOT_FIT)
     if explain and not out.quiet:

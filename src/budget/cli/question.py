@@ -265,7 +265,7 @@ class Question:
             from budget.runtime.device_checks import validate_against_devices
 
             validate_against_devices(self.settings, [d.name for d in machine.devices if d.kind != "cpu"])
-        config, text = self.config, self.values.get("budget") or "auto"
+        config, text = self.config, _given(self.values, "budget", "auto")
         overhead, reserve = overhead_of(self.values), reserve_of(self.values)
         if config is not None:
             text = config.value("budget")
@@ -311,13 +311,19 @@ class Question:
 
 def overhead_of(values: dict[str, Any]) -> int | None:
     """`--overhead` in bytes; None estimates it."""
-    text = values.get("overhead") or "auto"
+    text = _given(values, "overhead", "auto")
     return None if text == "auto" else _size("--overhead", text)
 
 
 def reserve_of(values: dict[str, Any]) -> int:
     """`--reserve` in bytes."""
-    return _size("--reserve", values.get("reserve") or "0")
+    return _size("--reserve", _given(values, "reserve", "0"))
+
+
+def _given(values: dict[str, Any], name: str, default: str) -> str:
+    """What an option was given, `default` where it was not; an empty text was given, and is a mistake."""
+    value: str | None = values.get(name)
+    return default if value is None else value
 
 
 def _size(option: str, text: str) -> int:

@@ -124,7 +124,7 @@ def _architecture(name: str, assume: str | None) -> Architecture | None:
             f"--assume {assume}: no such architecture",
             hint=f"did you mean {' or '.join(near)}?"
             if near
-            else "budget inspect --architectures lists them",
+            else "as general.architecture has it, such as llama, qwen3 or gemma3",
         )
     return ARCHITECTURES[assume]
 

@@ -12,7 +12,7 @@ from budget.gguf.types import GGMLType
 from budget.model.facts import Architecture, Model
 from budget.model.read import MAX_LAYERS
 from budget.planning.quant import quant_named
-from budget.units import MAX_BYTES, parse_size
+from budget.units import MAX_BYTES, counted, parse_size
 
 _COUNT = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[kKmMbBtT]?)\Z")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
@@ -167,7 +167,7 @@ def describe_model(
             raise UsageError(f"{option} {n}: must be at least 1")
     n_kv = n_layer if n_layer_kv is None else n_layer_kv
     if n_layer is not None and n_kv is not None and not 0 <= n_kv <= n_layer:
-        raise UsageError(f"--kv-layers {n_kv}: there are {n_layer} layers")
+        raise UsageError(f"--kv-layers {n_kv}: it has {counted(n_layer, 'layer')}")
     if n_swa < 0 or n_layer_swa < 0 or (n_layer_swa and (not n_swa or n_kv is None or n_layer_swa > n_kv)):
         raise UsageError(
             f"--window {n_swa} --window-layers {n_layer_swa}: a window, and at most the layers with K/V"

@@ -286,10 +286,17 @@ def parse_expectation(text: str) -> Expectation:
         if "." in left and part not in PARTS:
             raise UsageError(f"not an expectation: {text!r}", hint=_nearest(part, PARTS, "parts of a device"))
         try:
-            value = parse_count(right) if left in NUMBERS else parse_size(right)
+            value = parse_count(right) if left in NUMBERS else _size_with_unit(right)
         except UsageError as e:
             raise UsageError(f"expectation {text!r}: {e.message}", hint=e.hint) from e
     return Expectation(text=" ".join(text.split()), left=left, operator=operator, right=value)
+
+
+def _size_with_unit(text: str) -> int:
+    """Bytes; a bare number, which would be bytes anywhere else, was hardly meant as such."""
+    if text.isdecimal() and int(text):
+        raise UsageError(f"not a size with a unit: {text!r}", hint=f"such as {text}GiB")
+    return parse_size(text)
 
 
 _FORMS = "such as fits = true, max_ctx >= 32768, CUDA0 <= 22GiB or CUDA0.left >= 1GiB"

@@ -15,7 +15,7 @@ from budget.render.bars import NAMES, bars
 from budget.render.json import device_object
 from budget.render.screen import GAP, Block, Cell, Drawing, Table, Text, Title
 from budget.render.words import VERDICT, VERDICT_STYLE, gib, shortfall_lines
-from budget.units import format_count, format_size
+from budget.units import counted, format_count, format_size
 
 _ALWAYS = ("weights", "kv", "compute", "overhead")
 """Parts that have a column even where nothing takes it."""
@@ -99,7 +99,7 @@ def question_line(answer: Plan) -> str:
     layers = (
         "layers not known"
         if described is not None and described.n_layer is None
-        else f"{model.n_layer} layers"
+        else counted(model.n_layer, "layer")
     )
     return (
         f"{model.architecture}, {layers}, context {format_count(params.n_ctx)}{trained}"

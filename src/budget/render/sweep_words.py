@@ -10,7 +10,7 @@ from budget.planning.budget import HOST
 from budget.planning.grid import Series, Sweep
 from budget.record import replace
 from budget.render.sweep_devices import limit_bytes
-from budget.units import format_count, format_size
+from budget.units import counted, format_count, format_size
 
 AXIS_NAMES = {
     "ctx": "context (-c)",
@@ -34,7 +34,7 @@ def fixed_text(found: Sweep) -> str:
     answer = found.plans[0]
     params, model, placement = answer.layout.params, answer.request.model, answer.layout.placement
     swept = {field for axis in found.axes for field in FIELDS[axis]}
-    parts = [f"{model.architecture}, {model.n_layer} layers"]
+    parts = [f"{model.architecture}, {counted(model.n_layer, 'layer')}"]
     if "n_ctx" not in swept:
         trained = ", all it was trained with" if params.n_ctx == model.n_ctx_train else ""
         parts.append(f"context {format_count(params.n_ctx)}{trained}")
@@ -45,7 +45,7 @@ def fixed_text(found: Sweep) -> str:
     if types:
         parts.append(f"{'/'.join(types)} {'/'.join(types.values())}")
     if "n_ubatch" not in swept:
-        parts.append(f"micro-batch {params.n_ubatch}")
+        parts.append(f"micro-batch {max(p.layout.params.n_ubatch for p in found.plans)}")
     if "n_gpu_layers" not in swept and placement.devices and answer.request.described is None:
         n_layers = model.n_layer_all + 1
         parts.append(f"{min(placement.n_gpu_layers, n_layers)} of {n_layers} layers on GPUs")
