@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ghost import write_ghost
 from inprocess import CARD, S, budget
 
 FIT = f"fit {S} {CARD}"
@@ -151,3 +152,27 @@ def test_files_that_mean_something(text, tmp_path):
     path = tmp_path / "budget.toml"
     path.write_text(text, encoding="utf-8")
     assert budget(f"{FIT} --config {path} -c 4k")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("facts", "message", "hint"),
+    [
+        ({"general.architecture": "clip"}, "this is a multimodal projector, not a model", "with --mmproj"),
+        ({"general.architecture": "controlvector"}, "this is a control vector", "with --control-vector"),
+        (
+            {"general.architecture": "llama", "general.type": "adapter"},
+            "this is a LoRA adapter",
+            "with --lora",
+        ),
+        ({"general.architecture": "llama"}, "metadata key llama.block_count is missing", "download"),
+    ],
+)
+def test_a_file_that_is_no_model_is_named_with_what_it_is(facts, message, hint, tmp_path):
+    path = tmp_path / "it.gguf"
+    write_ghost(
+        {"metadata": {k: ["str", v] for k, v in facts.items()}, "tensors": [["a.weight", [32], "F32"]]}, path
+    )
+    code, out, err = budget(f"fit {S} {path} {CARD}")
+    assert (code, out) == (4, "")
+    assert f"{path}: {message}" in err
+    assert hint in err

@@ -11,7 +11,7 @@ from budget.cli import options
 from budget.cli.options import DESCRIBED, DESCRIBED_OPTIONS
 from budget.cli.output import output_of
 from budget.cli.parameters import Parameter, own_parameters
-from budget.errors import BudgetError, UsageError
+from budget.errors import BadModelError, BudgetError, UsageError
 from budget.record import record
 from budget.units import parse_count, parse_size
 
@@ -211,7 +211,11 @@ class Question:
             from budget.runtime.overrides import with_overrides
 
             header = with_overrides(header, self.settings.override_kv)
-        loaded = Loaded(spec=spec, model=read_model(header, assume=self.values.get("assume")), source=source)
+        try:
+            model = read_model(header, assume=self.values.get("assume"))
+        except BadModelError as e:
+            raise BadModelError(f"{spec}: {e.message}", hint=e.hint) from e
+        loaded = Loaded(spec=spec, model=model, source=source)
         self.know(loaded)
         return loaded
 
