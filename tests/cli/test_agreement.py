@@ -115,6 +115,24 @@ def test_a_fit_of_a_described_model_says_what_it_leaves_out():
     assert "layers not known" in budget(f"fit {NUMBERS} {CARD} -c 8k")[1]
 
 
+def test_a_described_model_needs_no_trained_context_where_a_context_is_looked_for():
+    code, out, _ = budget(f"max-ctx {SHAPE} {CARD}")
+    n_ctx = int(out)
+    assert code == 0
+    assert budget(f"fit {SHAPE} {CARD} -c {n_ctx}")[0] == 0
+    assert budget(f"fit {SHAPE} {CARD} -c {n_ctx + 256}")[0] == 3
+    assert f"largest context that fits: {n_ctx:,}" in budget(f"sweep {SHAPE} {CARD}")[1]
+    assert f"-c {n_ctx} " in budget(f"advise {SHAPE} {CARD} --line")[1]
+    assert budget(f"request {SHAPE} {CARD} --used {n_ctx + 1}")[0] == 3
+
+
+def test_a_described_model_says_what_its_cache_needs():
+    code, out, err = budget(f"max-ctx {NUMBERS} {CARD}")
+    assert (code, out) == (7, "")
+    assert "give --layers, --kv-heads and --head-dim, or --kv-bytes-per-token" in err
+    assert "layers not known" in budget(f"sweep {NUMBERS} --kv-bytes-per-token 1KiB {CARD} --ctx 4k")[1]
+
+
 def test_a_described_model_cannot_be_placed():
     code, out, err = budget(f"place {SHAPE} {CARD} -c 8k --json")
     assert (code, out) == (7, "")

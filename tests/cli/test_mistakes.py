@@ -30,6 +30,8 @@ FIT = f"fit {S} {CARD}"
         (f"{FIT} -ctk q4", 2, "-ctk q4: no such choice", "did you mean q4_0?"),
         (f"{FIT} -ctk Q8_0", 2, "-ctk Q8_0: no such choice", "did you mean q8_0?"),
         (f"fit --params 8B --quant Q4 -c 4k {CARD}", 2, "--quant Q4", "did you mean Q4_K_M or Q4_0 or Q4_K_S?"),
+        (f"fit --params 8B --quant Q4_K_M --bpw 4 {CARD}", 2, "needs --bpw or --quant, not both", "Q4_K_M"),
+        (f"fit --params 8B --layers 1.5 {CARD}", 2, "'1.5' is no whole number", "budget fit --help"),
         (f"fit --params 8B --quant Q4_K_M --ctx-train x {CARD}", 2, "--ctx-train: not a count: 'x'", "32k"),
         (f"max-ctx {S} {CARD} --utilization 2", 2, "--utilization 2: must be above 0", "such as 0.85"),
         (f"fit {S} --machine rtx-4090", 5, "--machine rtx-4090: a card", "--gpu rtx-4090 --ram SIZE"),

@@ -49,7 +49,7 @@ def explained(e: Any, words: Sequence[str] = ()) -> tuple[str, str]:
     see = f"see budget {command} --help".replace("  ", " ")
     parameters: Sequence[Parameter] = function_of(command).parameters if command else ()
     name = getattr(e, "option_name", None)
-    message = e.format_message().rstrip(".")
+    message = e.format_message().rstrip(".").replace("is not a valid int", "is no whole number")
     if name and type(e).__name__ == "NoSuchOption":
         return f"no such option: {name}", _meant(name, command, _spellings(e), see)
     if name and message.endswith("requires an argument"):

@@ -200,7 +200,8 @@ def _weights(params: str | None, bpw: str | None, quant: str | None, given: str 
             "the weights are missing", hint="give --params with --bpw or --quant, or --weights-bytes"
         )
     if (bpw is None) == (quant is None):
-        raise UsageError(f"--params {params} needs either --bpw or --quant", hint="such as --quant Q4_K_M")
+        both = ", not both" if bpw is not None else ""
+        raise UsageError(f"--params {params} needs --bpw or --quant{both}", hint="such as --quant Q4_K_M")
     if bpw is not None:
         return weights_bytes(parse_params(params), bpw), f"{params} weights of {bpw} bits"
     found = quant_named(quant or "")

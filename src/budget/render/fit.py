@@ -14,8 +14,8 @@ from budget.planning.usage import TOTAL
 from budget.render.bars import NAMES, bars
 from budget.render.json import device_object
 from budget.render.screen import GAP, Block, Cell, Drawing, Table, Text, Title
-from budget.render.words import VERDICT, VERDICT_STYLE, gib, shortfall_lines
-from budget.units import counted, format_count, format_size
+from budget.render.words import VERDICT, VERDICT_STYLE, gib, layers_text, shortfall_lines
+from budget.units import format_count, format_size
 
 _ALWAYS = ("weights", "kv", "compute", "overhead")
 """Parts that have a column even where nothing takes it."""
@@ -95,14 +95,8 @@ def question_line(answer: Plan) -> str:
     if params.n_seq_max > 1:
         slots = f", {params.n_seq_max} slots{' sharing it' if params.kv_unified else ''}"
     trained = f" of {format_count(model.n_ctx_train)} trained" if model.n_ctx_train else ""
-    described = answer.request.described
-    layers = (
-        "layers not known"
-        if described is not None and described.n_layer is None
-        else counted(model.n_layer, "layer")
-    )
     return (
-        f"{model.architecture}, {layers}, context {format_count(params.n_ctx)}{trained}"
+        f"{model.architecture}, {layers_text(answer)}, context {format_count(params.n_ctx)}{trained}"
         f"{slots}, K/V {params.type_k.name}/{params.type_v.name}, "
         f"flash attention {'on' if answer.layout.compute.flash_attn else 'off'}"
     )

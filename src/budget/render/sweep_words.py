@@ -10,7 +10,8 @@ from budget.planning.budget import HOST
 from budget.planning.grid import Series, Sweep
 from budget.record import replace
 from budget.render.sweep_devices import limit_bytes
-from budget.units import counted, format_count, format_size
+from budget.render.words import layers_text
+from budget.units import format_count, format_size
 
 AXIS_NAMES = {
     "ctx": "context (-c)",
@@ -34,7 +35,7 @@ def fixed_text(found: Sweep) -> str:
     answer = found.plans[0]
     params, model, placement = answer.layout.params, answer.request.model, answer.layout.placement
     swept = {field for axis in found.axes for field in FIELDS[axis]}
-    parts = [f"{model.architecture}, {counted(model.n_layer, 'layer')}"]
+    parts = [f"{model.architecture}, {layers_text(answer)}"]
     if "n_ctx" not in swept:
         trained = ", all it was trained with" if params.n_ctx == model.n_ctx_train else ""
         parts.append(f"context {format_count(params.n_ctx)}{trained}")
@@ -64,7 +65,12 @@ def answer_of(found: Sweep, series: Series) -> tuple[str, str]:
     if series.max_ctx is not None:
         trained = " (all that it was trained with)" if series.max_is_trained else ""
         return f"largest context that fits: {format_count(series.max_ctx)}{trained}", "good"
-    return f"fits at -{found.axis} {', '.join(_runs(found, series))}", "good"
+    return f"fits at {_flag(found)} {', '.join(_runs(found, series))}", "good"
+
+
+def _flag(found: Sweep) -> str:
+    """llama.cpp's flag for the axis."""
+    return "-c" if found.axis == "ctx" else f"-{found.axis}"
 
 
 def _nothing(found: Sweep, series: Series) -> str:
@@ -77,7 +83,7 @@ def _nothing(found: Sweep, series: Series) -> str:
     if found.axis == "ctx":
         return f"{text}: {short} even at {format_count(answer.layout.params.n_ctx)}"
     at = next(p.values[found.axis] for p in series.points if p.plan is answer)
-    return f"{text}: {short} at -{found.axis} {at}, which comes closest"
+    return f"{text}: {short} at {_flag(found)} {at}, which comes closest"
 
 
 def _runs(found: Sweep, series: Series) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from budget.units import GiB, format_size
+from budget.units import GiB, counted, format_size
 
 if TYPE_CHECKING:
     from budget.planning.fit import Plan
@@ -38,3 +38,11 @@ def shortfall_lines(answer: Plan) -> list[str]:
         f"short by {format_size(f.short_bytes)}"
         for f in answer.failures
     ]
+
+
+def layers_text(answer: Plan) -> str:
+    """`32 layers`; a model described by numbers need not say how many."""
+    described = answer.request.described
+    if described is not None and described.n_layer is None:
+        return "layers not known"
+    return counted(answer.request.model.n_layer, "layer")
