@@ -115,6 +115,24 @@ def test_a_fit_of_a_described_model_says_what_it_leaves_out():
     assert "layers not known" in budget(f"fit {NUMBERS} {CARD} -c 8k")[1]
 
 
+def test_a_described_model_needs_no_trained_context_where_a_context_is_looked_for():
+    code, out, _ = budget(f"max-ctx {SHAPE} {CARD}")
+    n_ctx = int(out)
+    assert code == 0
+    assert budget(f"fit {SHAPE} {CARD} -c {n_ctx}")[0] == 0
+    assert budget(f"fit {SHAPE} {CARD} -c {n_ctx + 256}")[0] == 3
+    assert f"largest context that fits: {n_ctx:,}" in budget(f"sweep {SHAPE} {CARD}")[1]
+    assert f"-c {n_ctx} " in budget(f"advise {SHAPE} {CARD} --line")[1]
+    assert budget(f"request {SHAPE} {CARD} --used {n_ctx + 1}")[0] == 3
+
+
+def test_a_described_model_says_what_its_cache_needs():
+    code, out, err = budget(f"max-ctx {NUMBERS} {CARD}")
+    assert (code, out) == (7, "")
+    assert "give --layers, --kv-heads and --head-dim, or --kv-bytes-per-token" in err
+    assert "layers not known" in budget(f"sweep {NUMBERS} --kv-bytes-per-token 1KiB {CARD} --ctx 4k")[1]
+
+
 def test_a_described_model_cannot_be_placed():
     code, out, err = budget(f"place {SHAPE} {CARD} -c 8k --json")
     assert (code, out) == (7, "")
@@ -258,6 +276,7 @@ def test_inexact_parts_are_named_once():
         pytest.param(
             "--align 100000", 3, "at most 24,320 tokens fit, which is no multiple of 100000", id="align"
         ),
+        pytest.param("--floor 64k", 3, "no context of 65,536 tokens or more fits:\nCUDA0: needs", id="floor"),
         pytest.param("--utilization 0.3", 3, "into 0.3 of the budget", id="share"),
         pytest.param("--min-hot-context 32k", 3, "24,320 tokens fit, below the smallest useful", id="window"),
         pytest.param("--min-hot-context 16k", 0, "", id="window-held"),
@@ -355,3 +374,14 @@ def test_what_bounds_the_largest_context_is_the_limit_next_to_it(flags, bound_by
         assert longest < limit
     else:
         assert longest == limit
+
+
+def test_the_smallest_context_is_the_same_wherever_none_fits():
+    short = "short by 3.96 GiB"
+    line = f"{S} --gpu 1GiB --ram 1GiB"
+    assert short in budget(f"max-ctx {line}")[2]
+    assert short in budget(f"sweep {line} --ctx 4k")[1]
+
+
+def test_a_sweep_names_the_micro_batch_that_is_not_cut_to_a_short_context():
+    assert "micro-batch 512" in budget(f"sweep {S} {CARD} --ctx 256,8k")[1]

@@ -173,7 +173,7 @@ def test_a_context_chosen_to_use_part_of_the_budget(run):
 def test_a_floor_is_kept_where_it_fits_and_refused_where_it_does_not(run):
     assert run("max-ctx", *SMALL, "--utilization", "0.1", "--floor", "8k")[:2] == (0, "8192\n")
     code, out, err = run("max-ctx", *SMALL, "--floor", "128k")
-    assert (code, out, "no context fits" in err) == (3, "", True)
+    assert (code, out, "no context of 131,072 tokens or more fits" in err) == (3, "", True)
 
 
 def test_the_window_names_its_limit(run):

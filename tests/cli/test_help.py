@@ -95,7 +95,7 @@ def test_every_line_of_an_example_is_one_that_the_command_takes(name, line):
     [
         (("fit", "m.gguf", "--cxt-size", "8k"), "did you mean --ctx-size"),
         (("fit", "m.gguf", "--format", "tabel"), "did you mean table?"),
-        (("fit", "m.gguf", "--gpu"), "see budget"),
+        (("fit", "m.gguf", "--gpu"), "write --gpu SPEC"),
         (("chek",), "did you mean check"),
         (("sweep", "sample:llama-3.1-8b", "--kv", "q80"), "did you mean q8_0"),
         (("fit", "sample:llama-3.1-8b", "--gpu", "24GiB", "--ram", "64GiB", "-dev", "CUDA1"), "CUDA0"),

@@ -40,6 +40,11 @@ def test_a_device_without_a_limit_is_full_of_itself():
     assert set(bar(row(weights=3, available=UNLIMITED))) == {"█"}
 
 
+def test_a_cell_that_small_parts_fill_together_is_the_largest_ones():
+    # half a GiB a cell: 0.2 of compute round to none, 0.01 of output tip it over
+    assert bar(row(weights=4.04, compute=0.2, output=0.02)) == "█" * 8 + "▒" + "·" * 11
+
+
 def test_the_legend_names_what_was_drawn_and_nothing_else():
     legend = to_text(bars([row(weights=4, kv=2, output=0.001)], Look())).splitlines()[-1]
     assert legend.split() == ["█", "weights", "▓", "K/V", "·", "free"]

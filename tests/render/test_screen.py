@@ -111,3 +111,26 @@ def test_csv_names_what_is_nested_and_leaves_unknown_empty():
         'name,fits,size_bytes,result.n_ctx,result.reasons\n"a,b",true,,4,x y\nc,false,7,,\n'
     )
     assert to_csv([]) == ""
+
+
+@pytest.mark.parametrize(
+    "block", [Text("a\x1b[31mb"), Title("FITS", "good", "a\x1b[31mb"), Command("a\x1b[31mb")]
+)
+def test_nothing_that_a_terminal_acts_on_is_shown(block):
+    assert "a\ufffd[31mb" in shown(block)[0]
+    assert "\x1b" not in to_markdown([block]) or isinstance(block, Command)
+
+
+def test_a_name_with_a_line_end_stays_in_its_row():
+    assert shown(Table(["name", "n"], [["a\nb", "1"], ["abcd\u202e", "2"]])) == [
+        "name   n", "a\ufffdb    1", "abcd\ufffd  2",
+    ]  # fmt: skip
+
+
+def test_what_a_row_says_of_the_one_above_stays_indented_where_it_is_broken():
+    rows = [("FAIL", "a case"), ("", "  a reason that takes more than one line")]
+    assert shown(Table((), rows, left=(0, 1), wrap=1), width=32) == [
+        "FAIL  a case",
+        "        a reason that takes more",
+        "        than one line",
+    ]

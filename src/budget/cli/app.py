@@ -62,8 +62,14 @@ def _unknown_command(name: str) -> BudgetError:
     from budget.errors import UsageError
     from budget.nearest import did_you_mean, nearest
 
-    hint = did_you_mean(nearest(name, COMMANDS), f"commands: {', '.join(COMMANDS)}")
-    return UsageError(f"no such command: {name}", hint=hint)
+    all_of_them = f"commands: {', '.join(COMMANDS)}"
+    if name.startswith("llama-"):
+        near = [f"budget fit -- {name} ..."]
+    elif set(name) & set("./:"):  # a model
+        near = [f"budget fit {name}"]
+    else:
+        near = nearest(name, COMMANDS)
+    return UsageError(f"no such command: {name}", hint=did_you_mean(near, all_of_them))
 
 
 def _version(value: bool) -> None:

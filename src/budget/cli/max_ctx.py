@@ -59,7 +59,7 @@ def command(
     ] = None,
 ) -> int:
     """The largest total context (-c) that fits, as one integer. Exit 3 and no output if not even one step fits."""
-    from budget.planning.fit import N_CTX_MOST, max_context, plan, with_context
+    from budget.planning.fit import N_CTX_MOST, context_step, max_context, plan, with_context
     from budget.runtime.settings import resolve
 
     loaded = asked.load(asked.specs()[0])
@@ -71,7 +71,8 @@ def command(
         n_ctx = max_context(request, limit=N_CTX_MOST if beyond_trained else None)
     data = partial(_data, asked, request, chosen=chosen, beyond_trained=beyond_trained)
     if n_ctx is None:
-        smallest = plan(with_context(request, count("--floor", floor) or 1))
+        least = count("--floor", floor) or 0
+        smallest = plan(with_context(request, least or context_step(request)))
         if not out.quiet:
             from budget.render.words import shortfall_lines
 
@@ -80,7 +81,8 @@ def command(
                 or list(smallest.reasons)
                 or [_too_little(request, utilization, align)]
             )
-            sys.stderr.write("\n".join(["no context fits:", *why]) + "\n")
+            of = f" of {least:,} tokens or more" if least else ""
+            sys.stderr.write("\n".join([f"no context{of} fits:", *why]) + "\n")
         _show(out, None, smallest.layout.params, data, per_slot=per_slot)
         return int(ExitCode.UNKNOWN if smallest.verdict == "unknown" else ExitCode.DOES_NOT_FIT)
     if explain and not out.quiet:

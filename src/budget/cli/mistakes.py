@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, get_args
 
+from budget.cli.commands import COMMANDS, function_of
+from budget.cli.parameters import Argument, Option, Parameter
 from budget.nearest import did_you_mean, nearest
 
 ELSEWHERE = {
     "--context": "--ctx-size",
     "--context-length": "--ctx-size",
     "--context-size": "--ctx-size",
+    "--in-max-ctx-size": "--ctx-size",
+    "--n-ctx": "--ctx-size",
     "--num-ctx": "--ctx-size",
     "--max-model-len": "--ctx-size",
+    "--num-batch": "--batch-size",
+    "--num-gpu": "--gpu-layers",
     "--vram": "--gpu",
     "--gpus": "--gpu",
     "--memory": "--ram",
@@ -20,30 +27,92 @@ ELSEWHERE = {
     "--kv-cache-dtype": "--cache-type-k",
     "--output": "--format",
     "--slots": "--parallel",
+    "--visual-max-image-size": "--image-max-tokens",
+    "--platform-footprint": "--overhead",
+    "--device-metric": "--bandwidth",
+    "--skip-cache": "--no-cache",
 }
 """What other tools call an option, and what it is called here."""
 
+MODEL_FLAGS = {
+    "model.gguf": ("-m", "--model", "--path"),
+    "hf://user/repo": ("-hf", "-hfr", "--hf-repo", "-hff", "--hf-file"),
+    "https://...": ("-mu", "--model-url", "--url"),
+    "ollama://name:tag": ("--ol-model",),
+}
+"""The word that is a model here, and the flags that name one elsewhere."""
 
-def explained(e: Any) -> tuple[str, str]:
-    """The message and the hint for one of the parser's own exceptions."""
-    context = getattr(e, "ctx", None)
-    help_line = f"{getattr(context, 'command_path', '') or 'budget'} --help"
+
+def explained(e: Any, words: Sequence[str] = ()) -> tuple[str, str]:
+    """The message and the hint for one of the parser's own exceptions, on a line of these `words`."""
+    command = words[0] if words and words[0] in COMMANDS else ""
+    see = f"see budget {command} --help".replace("  ", " ")
+    parameters: Sequence[Parameter] = function_of(command).parameters if command else ()
     name = getattr(e, "option_name", None)
+    message = e.format_message().rstrip(".").replace("is not a valid int", "is no whole number")
     if name and type(e).__name__ == "NoSuchOption":
-        there = _spellings(context)
-        near = [s for s in (ELSEWHERE.get(name),) if s in there] or nearest(name, there)
-        return f"no such option: {name}", did_you_mean(near, f"see {help_line}")
-    message = e.format_message().rstrip(".")
+        return f"no such option: {name}", _meant(name, command, _spellings(e), see)
+    if name and message.endswith("requires an argument"):
+        return f"{name} needs a value", _form(name, parameters) or see
+    if name and message.endswith("does not take a value"):
+        return f"{name} takes no value", see
+    if "unexpected extra argument" in message:
+        return f"one too many: {message.rpartition('(')[2].rstrip(')')}", _arguments(command, parameters, see)
     choices = [
         str(c) for c in getattr(getattr(getattr(e, "param", None), "type", None), "choices", None) or ()
     ]
     given = message.partition(": '")[2].partition("'")[0]
     if choices and given:
-        return message, did_you_mean(nearest(given, choices), f"see {help_line}")
-    return message, f"see {help_line}"
+        return message, did_you_mean(nearest(given, choices), see)
+    return message, see
 
 
-def _spellings(context: Any) -> list[str]:
+def _meant(name: str, command: str, there: Sequence[str], see: str) -> str:
+    """What to write for an option that the command does not have."""
+    if not command:
+        return f"options stand behind a command, such as budget fit MODEL; {see}" if name in _any() else see
+    model = next((word for word, flags in MODEL_FLAGS.items() if name in flags), None)
+    if model is not None and "--assume" in there:
+        return f"the model stands without an option: budget {command} {model}"
+    if ELSEWHERE.get(name) in there:
+        return did_you_mean([ELSEWHERE[name]], see)
+    if {"--ctx-size", "--assume"} <= set(there) and _is_of_llama_server(name):
+        return f"it may stand in a whole line: budget {command} -- llama-server -m model.gguf {name} ..."
+    return did_you_mean(nearest(name, there), see)
+
+
+def _any() -> set[str]:
+    """Every spelling of an option of `budget fit`."""
+    declared = [p.declared for p in function_of("fit").parameters]
+    return {s for o in declared if isinstance(o, Option) for text in o.spellings for s in text.split("/")}
+
+
+def _is_of_llama_server(name: str) -> bool:
+    from budget.runtime.flags import by_spelling
+
+    return name in by_spelling("llama-server")
+
+
+def _form(name: str, parameters: Sequence[Parameter]) -> str | None:
+    """How the option is written with its value."""
+    for parameter in parameters:
+        option = parameter.declared
+        if isinstance(option, Option) and name in option.spellings:
+            form = option.metavar or "|".join(get_args(parameter.kind))
+            return f"write {name} {form}" if form else None
+    return None
+
+
+def _arguments(command: str, parameters: Sequence[Parameter], see: str) -> str:
+    """What the command takes beside its options."""
+    metavars = [p.declared.metavar for p in parameters if isinstance(p.declared, Argument)]
+    if not metavars:
+        return f"budget {command} takes options only; {see}"
+    quotes = ", in quotes where it has spaces" if metavars[0] in ("MODEL", "FILTER") else ""
+    return f"budget {command} takes one {metavars[0]}{quotes}; {see}"
+
+
+def _spellings(e: Any) -> list[str]:
     """Every spelling of every option of the command."""
-    parameters = getattr(getattr(context, "command", None), "params", ())
+    parameters = getattr(getattr(getattr(e, "ctx", None), "command", None), "params", ())
     return [s for p in parameters for s in (*p.opts, *p.secondary_opts) if s.startswith("-")]

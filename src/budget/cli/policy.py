@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from budget.cli.values import overhead_of, reserve_of
+from budget.cli.values import given, overhead_of, reserve_of
 from budget.errors import BudgetError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _elsewhere() -> bool:
 def limits_of(values: dict[str, Any], config: Config | None) -> tuple[Any, int | None, int]:
     """Budget as it is written, overhead and reserve in bytes; an overhead of None is estimated."""
     if config is None:
-        return values.get("budget") or "auto", overhead_of(values), reserve_of(values)
+        return given(values, "budget", "auto"), overhead_of(values), reserve_of(values)
     overhead, reserve = config.value("overhead"), config.value("reserve")
     return (
         config.value("budget"),

@@ -12,7 +12,7 @@ from budget.cli.options import DESCRIBED, DESCRIBED_OPTIONS
 from budget.cli.output import output_of
 from budget.cli.parameters import Parameter, own_parameters
 from budget.cli.values import count
-from budget.errors import UsageError
+from budget.errors import BadModelError, UsageError
 from budget.record import record
 
 if TYPE_CHECKING:
@@ -171,7 +171,11 @@ class Question:
         from budget.source import open_model
 
         header, source = open_model(spec, use_cache=self.use_cache, quiet=bool(self.values.get("quiet")))
-        return Loaded(spec=spec, model=self.understand(header, source, settings), source=source)
+        try:
+            model = self.understand(header, source, settings)
+        except BadModelError as e:
+            raise e.at(spec) from e
+        return Loaded(spec=spec, model=model, source=source)
 
     def understand(self, header: Header, source: SourceInfo, settings: Settings | None = None) -> Model:
         """The model of a header that was read, its metadata replaced where `--override-kv` says so."""

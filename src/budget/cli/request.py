@@ -50,7 +50,7 @@ def _capacity(asked: Question) -> int:
     from budget.planning.fit import max_context, with_context
     from budget.runtime.settings import resolve
 
-    if asked.values.get("model") is None and not asked.line:
+    if asked.values.get("model") is None and not asked.line and asked.described is None:
         raise UsageError("--capacity or a model is needed", hint="such as --capacity 8192")
     model = asked.load(asked.specs()[0]).model
     request = asked.request(model)

@@ -34,7 +34,7 @@ def run(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return fail("interrupted", None, ExitCode.FAILED)
     except Exception as e:
-        return _from_parser(e)
+        return _from_parser(e, own)
 
 
 def _open_closed_streams() -> None:
@@ -85,8 +85,8 @@ def _join_for(arguments: list[str]) -> list[str]:
     return joined
 
 
-def _from_parser(e: Exception) -> int:
-    """Typer's own exceptions; anything else is a bug and stays one."""
+def _from_parser(e: Exception, own: Sequence[str]) -> int:
+    """Typer's own exceptions on a line of budget's `own` words; anything else is a bug and stays one."""
     format_message = getattr(e, "format_message", None)
     exit_code = getattr(e, "exit_code", None)
     if format_message is None:
@@ -100,12 +100,14 @@ def _from_parser(e: Exception) -> int:
         return int(ExitCode.USAGE)
     from budget.cli.mistakes import explained
 
-    return fail(*explained(e), ExitCode.USAGE)
+    return fail(*explained(e, own), ExitCode.USAGE)
 
 
 def fail(message: str, hint: str | None, code: ExitCode) -> int:
     """Say on stderr what is wrong and what to do."""
-    sys.stderr.write(f"budget: error: {message}\n")
+    from budget.render.lines import printable
+
+    sys.stderr.write(f"budget: error: {printable(message)}\n")
     if hint:
-        sys.stderr.write(f"  {hint}\n")
+        sys.stderr.write(f"  {printable(hint)}\n")
     return int(code)

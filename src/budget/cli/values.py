@@ -8,15 +8,21 @@ from budget.errors import UsageError
 from budget.units import parse_count, parse_size
 
 
+def given(values: dict[str, Any], name: str, default: str) -> str:
+    """What an option was given, `default` where it was not; an empty text was given, and is a mistake."""
+    value: str | None = values.get(name)
+    return default if value is None else value
+
+
 def overhead_of(values: dict[str, Any]) -> int | None:
     """`--overhead` in bytes; None estimates it."""
-    text = values.get("overhead") or "auto"
+    text = given(values, "overhead", "auto")
     return None if text == "auto" else _size("--overhead", text)
 
 
 def reserve_of(values: dict[str, Any]) -> int:
     """`--reserve` in bytes."""
-    return _size("--reserve", values.get("reserve") or "0")
+    return _size("--reserve", given(values, "reserve", "0"))
 
 
 def _size(option: str, text: str) -> int:

@@ -167,7 +167,7 @@ def resolve(text: str, *, kinds: Sequence[str] = DEVICE_KINDS) -> Entry:
         listed = ", ".join(f"{entry.id} ({_size_text(entry)})" for entry in found)
         raise MachineError(
             f"{text!r} can be several: {listed}",
-            hint=f"name one of them, or its size: {text.replace(' ', '-')}:{_size_of(found[0])}",
+            hint=f"name one of them, or its size: {text.rstrip(': ').replace(' ', '-')}:{_size_of(found[0])}",
         )
     raise MachineError(f"the catalogue has no {text!r}", hint=_near(text, kinds))
 

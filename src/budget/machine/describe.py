@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from budget.errors import BudgetError, UsageError
 from budget.machine.device import Device, Host, Machine
 from budget.record import replace
-from budget.units import format_size, parse_size
+from budget.units import MiB, format_size, parse_size
 
 DESCRIBED_COMPUTE_CAPABILITY = "8.9"
 """What a `--gpu SIZE` card is taken for: Ada, the middle of what llama.cpp has kernels for. It decides only
@@ -15,6 +16,9 @@ which attention kernels, and so which compute buffers, are planned."""
 
 DESCRIBED_CPU_FEATURES = ("avx2", "f16c", "fma")
 """What a described host is taken for where no machine is at hand: x86-64-v3 (psABI), PCs since 2013."""
+
+_SIZE_LIKE = re.compile(r"|[-+.]?[0-9.]{1,3}|[-+.]?[0-9.]+(e[0-9]+|\s*[kmgt]i?bs?)", re.IGNORECASE)
+"""What nobody calls a card: a small number, or one with an exponent or a unit. `4090` is a card."""
 
 MAX_GPUS = 16
 """GGML_CUDA_MAX_DEVICES (ggml-cuda.h)."""
@@ -58,11 +62,16 @@ def describe_machine(
 
 
 def parse_ram(text: str) -> int:
-    """Bytes of `--ram`; UsageError names the flag."""
+    """Bytes of `--ram`; UsageError names the flag, and refuses less than a MiB, a number without its unit."""
     try:
-        return parse_size(text)
+        size_bytes = parse_size(text)
     except UsageError as error:
         raise error.at("--ram") from error
+    if 0 < size_bytes < MiB:
+        raise UsageError(
+            f"--ram {text} is {format_size(size_bytes)}", hint="a size has a unit, such as 64GiB"
+        )
+    return size_bytes
 
 
 def parse_gpu(spec: str) -> tuple[Device, ...]:
@@ -86,7 +95,7 @@ def parse_gpu(spec: str) -> tuple[Device, ...]:
     try:
         device = resolve_device(rest)
     except BudgetError as error:
-        raise UsageError(f"--gpu {spec!r}: {error.message}", hint=_as_machine(rest) or error.hint) from error
+        raise UsageError(f"--gpu {spec!r}: {error.message}", hint=_meant(rest) or error.hint) from error
     return number_devices([device] * count)
 
 
@@ -96,6 +105,16 @@ def brings_host(specs: Sequence[str]) -> bool:
 
     shared = [d for spec in specs for d in parse_gpu(spec) if d.unified]
     return any(host_of(device) is not None for device in shared)
+
+
+def _meant(text: str) -> str | None:
+    """How a text that is no device is meant; None where names that are near say more."""
+    several = [part.strip() for part in text.split(",")]
+    if len(several) > 1 and all(several):
+        return f"one option for each: {' '.join(f'--gpu {part}' for part in several)}"
+    if _SIZE_LIKE.fullmatch(text):
+        return "a size has a unit, such as --gpu 24GiB; `budget hardware` lists the names"
+    return _as_machine(text)
 
 
 def _as_machine(text: str) -> str | None:

@@ -102,6 +102,7 @@ def read_model(
             "metadata key general.architecture is missing",
             hint="this GGUF holds no language model; pass the model file itself",
         )
+    _refuse_companion(name.value, metadata)
     arch = _architecture(name.value, assume)
     keys = _Keys(name.value, metadata)
     n_layer_all = keys.required("block_count")
@@ -114,6 +115,20 @@ def read_model(
     return model if arch is None else _apply_architecture(model, arch, keys)
 
 
+def _refuse_companion(architecture: str, metadata: Mapping[str, Value]) -> None:
+    """A projector, an adapter or a control vector is no model, but goes beside one."""
+    kind = metadata.get("general.type")
+    if architecture == "clip":
+        what, flag = "a multimodal projector", "--mmproj"
+    elif architecture == "controlvector":
+        what, flag = "a control vector", "--control-vector"
+    elif kind is not None and kind.value == "adapter":
+        what, flag = "a LoRA adapter", "--lora"
+    else:
+        return
+    raise BadModelError(f"this is {what}, not a model", hint=f"pass it with {flag} beside its model")
+
+
 def _architecture(name: str, assume: str | None) -> Architecture | None:
     if assume is None:
         return ARCHITECTURES.get(name)
@@ -121,7 +136,7 @@ def _architecture(name: str, assume: str | None) -> Architecture | None:
         near = nearest(assume, ARCHITECTURES, n=3)
         raise UsageError(
             f"--assume {assume}: no such architecture",
-            hint=did_you_mean(near, "budget inspect --architectures lists them"),
+            hint=did_you_mean(near, "as general.architecture has it, such as llama, qwen3 or gemma3"),
         )
     return ARCHITECTURES[assume]
 

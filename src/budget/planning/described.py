@@ -12,7 +12,7 @@ from budget.gguf.types import GGMLType
 from budget.model.facts import Architecture, Model
 from budget.model.read import MAX_LAYERS
 from budget.planning.quant import quant_named
-from budget.units import MAX_BYTES, parse_size
+from budget.units import MAX_BYTES, counted, parse_size
 
 _COUNT = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[kKmMbBtT]?)\Z")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
@@ -167,7 +167,7 @@ def describe_model(
             raise UsageError(f"{option} {n}: must be at least 1")
     n_kv = n_layer if n_layer_kv is None else n_layer_kv
     if n_layer is not None and n_kv is not None and not 0 <= n_kv <= n_layer:
-        raise UsageError(f"--kv-layers {n_kv}: there are {n_layer} layers")
+        raise UsageError(f"--kv-layers {n_kv}: it has {counted(n_layer, 'layer')}")
     if n_swa < 0 or n_layer_swa < 0 or (n_layer_swa and (not n_swa or n_kv is None or n_layer_swa > n_kv)):
         raise UsageError(
             f"--window {n_swa} --window-layers {n_layer_swa}: a window, and at most the layers with K/V"
@@ -200,7 +200,8 @@ def _weights(params: str | None, bpw: str | None, quant: str | None, given: str 
             "the weights are missing", hint="give --params with --bpw or --quant, or --weights-bytes"
         )
     if (bpw is None) == (quant is None):
-        raise UsageError(f"--params {params} needs either --bpw or --quant", hint="such as --quant Q4_K_M")
+        both = ", not both" if bpw is not None else ""
+        raise UsageError(f"--params {params} needs --bpw or --quant{both}", hint="such as --quant Q4_K_M")
     if bpw is not None:
         return weights_bytes(parse_params(params), bpw), f"{params} weights of {bpw} bits"
     found = quant_named(quant or "")

@@ -13,7 +13,7 @@ from budget.planning.budget import HOST, HOST_NAMES
 from budget.planning.fit import Plan
 from budget.planning.parts import Row, rows_of
 from budget.planning.usage import TOTAL
-from budget.units import format_size, parse_count, parse_size
+from budget.units import MiB, format_size, parse_count, parse_size
 
 Value = bool | int | str
 Status = Literal["passed", "failed", "unknown", "error"]
@@ -92,10 +92,17 @@ def parse_expectation(text: str) -> Expectation:
         if part not in PARTS:
             raise UsageError(f"not an expectation: {text!r}", hint=one_of(part, PARTS, "parts of a device"))
         try:
-            value = parse_count(right) if left in NUMBERS else parse_size(right)
+            value = parse_count(right) if left in NUMBERS else _parsed_size(right)
         except UsageError as e:
             raise e.at(f"expectation {text!r}") from e
     return Expectation(text=" ".join(text.split()), left=left, operator=operator, right=value)
+
+
+def _parsed_size(text: str) -> int:
+    """Bytes; a bare number below a MiB has lost its unit."""
+    if text.isdecimal() and 0 < int(text) < MiB:
+        raise UsageError(f"{text} is that many bytes", hint=f"such as {text}GiB")
+    return parse_size(text)
 
 
 def outcome(expectation: Expectation, answer: Plan, max_ctx: Callable[[], int | None]) -> Outcome:

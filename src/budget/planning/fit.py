@@ -253,6 +253,14 @@ def _unknown_model(request: Request, layout: Layout) -> tuple[str, ...]:
     return ()
 
 
+def _what_to_give(answer: Plan) -> str:
+    """What would make an unknown answer known."""
+    request = answer.request
+    if request.described is not None and _unknown_model(request, answer.layout):
+        return "give --layers, --kv-heads and --head-dim, or --kv-bytes-per-token"
+    return "give a budget in bytes, or --assume ARCH for an unknown architecture"
+
+
 def headroom_bytes(answer: Plan) -> int:
     """Bytes left on the device that binds, negative where one falls short.
 
@@ -316,8 +324,7 @@ def with_context(request: Request, n_ctx: int) -> Request:
 
 def context_step(request: Request) -> int:
     """Tokens by which the total context can change: llama.cpp pads each stream to 256 cells."""
-    params = resolve(request.settings, request.model)
-    return N_CTX_PADDING * params.n_stream
+    return N_CTX_PADDING * _n_stream(request)
 
 
 def context_limit(request: Request) -> int:
@@ -325,8 +332,14 @@ def context_limit(request: Request) -> int:
 
     Where no trained context is known (a described model), it is the most that llama.cpp reads.
     """
-    params = resolve(request.settings, request.model)
-    return min((request.model.n_ctx_train or N_CTX_MOST) * params.n_stream, N_CTX_MOST)
+    return min((request.model.n_ctx_train or N_CTX_MOST) * _n_stream(request), N_CTX_MOST)
+
+
+def _n_stream(request: Request) -> int:
+    """Streams of the K/V cache, whatever the context, which may be what is asked for."""
+    is_open = not request.model.n_ctx_train and not request.settings.n_ctx
+    settings = replace(request.settings, n_ctx=N_CTX_PADDING) if is_open else request.settings
+    return resolve(settings, request.model).n_stream
 
 
 def max_context(
@@ -357,10 +370,7 @@ def max_context(
     def room(n_ctx: int) -> int:
         answer = at(n_ctx)
         if answer.reasons:
-            raise UnknownAnswerError(
-                "; ".join(answer.reasons),
-                hint="give a budget in bytes, or --assume ARCH for an unknown architecture",
-            )
+            raise UnknownAnswerError("; ".join(answer.reasons), hint=_what_to_give(answer))
         return headroom_bytes(answer)
 
     return largest(room, low=low or step, high=limit, step=step)

@@ -65,12 +65,20 @@ def _numbers(row: Row, rows: Sequence[Row]) -> str:
 
 
 def _kinds(row: Row, width: int, scale: int) -> list[str]:
-    """The kind of each cell that something fills, of `width` cells for `scale` bytes."""
+    """The kind of each cell that something fills, of `width` cells for `scale` bytes.
+
+    A cell that several small parts fill together is the largest one's.
+    """
     kinds: list[str] = []
+    together: dict[str, int] = {}
     seen = 0
     for kind in KINDS:
         seen += row.parts[kind]
-        kinds += [kind] * (_column(seen, scale or 1, width) - len(kinds))
+        together[kind] = row.parts[kind]
+        n_more = _column(seen, scale or 1, width) - len(kinds)
+        if n_more:
+            kinds += [max(together, key=lambda k: together[k]), *[kind] * (n_more - 1)]
+            together = {}
     return kinds
 
 

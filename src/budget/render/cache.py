@@ -6,7 +6,7 @@ from typing import Any
 
 from budget.render.screen import Block, Text
 from budget.source.cache import CacheInfo
-from budget.units import format_size
+from budget.units import counted, format_size
 
 
 def cache_object(info: CacheInfo, n_removed: int | None) -> dict[str, Any]:
@@ -24,5 +24,5 @@ def cache_screen(info: CacheInfo, n_removed: int | None) -> list[Block]:
     """One sentence."""
     size = format_size(info.n_bytes)
     if n_removed is not None:
-        return [Text(f"removed {n_removed} headers, {size}, from {info.folder}")]
-    return [Text(f"{info.n_entries} headers, {size}, in {info.folder}")]
+        return [Text(f"removed {counted(n_removed, 'header')}, {size}, from {info.folder}")]
+    return [Text(f"{counted(info.n_entries, 'header')}, {size}, in {info.folder}")]

@@ -9,7 +9,7 @@ from budget.memory.tensor_ops import block_index
 from budget.model.facts import Model
 from budget.render.json import ENGINE
 from budget.render.screen import GAP, Block, Table
-from budget.units import format_count, format_size
+from budget.units import counted, format_count, format_size
 
 if TYPE_CHECKING:
     from budget.planning.described import Described
@@ -129,7 +129,9 @@ def _facts(data: dict[str, Any]) -> list[tuple[str, str]]:
         ("head size K, V", _pair(data["n_embd_head_k"], data["n_embd_head_v"])),
     ]
     if data["n_swa"]:
-        facts.append(("sliding window", f"{data['n_swa']} tokens on {len(data['swa_layers'])} layers"))
+        facts.append(
+            ("sliding window", f"{data['n_swa']} tokens on {counted(len(data['swa_layers']), 'layer')}")
+        )
     if data["recurrent_layers"]:
         facts.append(("recurrent layers", str(len(data["recurrent_layers"]))))
     if data["is_mla"]:

@@ -12,6 +12,7 @@ from budget.planning.fit import Plan
 from budget.render.json import device_object
 from budget.render.screen import GAP, Block, Cell, Table, Title
 from budget.render.words import shortfall_lines, verdict_cell
+from budget.units import counted
 
 Rows = Sequence[tuple[Node, Plan | BudgetError | None]]
 
@@ -43,7 +44,7 @@ def inventory_screen(rows: Rows) -> list[Block]:
         verdict, reason = _why(node, answer)
         n_fitting += verdict == "fits"
         cells.append([node.name, verdict_cell(verdict), _cards(node), reason])
-    found = f"FITS on {n_fitting} of {len(rows)} hosts" if n_fitting else f"FITS on none of {len(rows)} hosts"
+    found = f"FITS on {n_fitting or 'none'} of {counted(len(rows), 'host')}"
     return [
         Title(found, "good" if n_fitting else "bad"),
         GAP,

@@ -47,6 +47,19 @@ _DRAWN = "–—…≥≤→×█▓▒░▚▞▉·┃─★●◆■▲▼○
 """What budget itself writes, each in one column."""
 
 
+def printable(text: str) -> str:
+    """`text` without what a terminal acts on: names come from files, and files from anywhere."""
+    return text if text.isprintable() else text.translate(_ACTED_ON)
+
+
+_ACTED_ON = {
+    code: "\N{REPLACEMENT CHARACTER}"
+    for first, last in ((0x00, 0x1F), (0x7F, 0x9F), (0x2028, 0x202E), (0x2066, 0x2069))
+    for code in range(first, last + 1)
+}
+"""Control characters, line separators, and those that turn the direction of writing (Unicode, UAX #9)."""
+
+
 def wrap(text: str, width: int, *, indent: str = "  ") -> list[str]:
     """`text` in lines of at most `width` columns, later ones indented; a longer word has a line of its own."""
     lines: list[str] = []

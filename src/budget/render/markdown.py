@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from budget.render.lines import printable
 from budget.render.screen import Block, Command, Table, Text, Title
 
 
@@ -50,7 +51,7 @@ def _table(table: Table) -> list[str]:
 
 def code(text: str) -> str:
     """`text` as code, whatever backticks it holds."""
-    fence = "`"
+    text, fence = printable(text), "`"
     while fence in text:
         fence += "`"
     edge = " " if text.startswith("`") or text.endswith("`") else ""
@@ -59,4 +60,5 @@ def code(text: str) -> str:
 
 def escape(text: str) -> str:
     """`text` so that it cannot end a cell or a line."""
-    return text.replace("|", "\\|").replace("\r", " ").replace("\n", " ").replace("<", "&lt;")
+    on_one_line = printable(text.replace("\r", " ").replace("\n", " "))
+    return on_one_line.replace("|", "\\|").replace("<", "&lt;")

@@ -15,7 +15,7 @@ from budget.planning.fit import Plan
 from budget.render.json import ENGINE
 from budget.render.screen import GAP, Block, Table, Text, Title
 from budget.render.words import shortfall_lines
-from budget.units import format_size
+from budget.units import counted, format_size
 
 _GROUPS = (
     ("experts", ("_exps.", "_chexps.")),
@@ -104,7 +104,9 @@ def place_screen(answer: Plan, *, name: str) -> list[Block]:
         blocks.append(Text(f"{tensor_class}: {where} {format_size(size)}"))
     if placement.skipped:
         size = sum(t.nbytes for t in placement.skipped)
-        blocks.append(Text(f"not loaded: {len(placement.skipped)} tensors, {format_size(size)}", "dim"))
+        blocks.append(
+            Text(f"not loaded: {counted(len(placement.skipped), 'tensor')}, {format_size(size)}", "dim")
+        )
     if answer.failures:
         texts = shortfall_lines(answer)
         blocks += [

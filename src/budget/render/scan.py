@@ -9,7 +9,7 @@ from budget.planning.judge import Judgement
 from budget.render.screen import GAP, Block, Cell, Table, Text, Title
 from budget.render.words import verdict_cell
 from budget.source.scan import Row
-from budget.units import format_count, format_size
+from budget.units import counted, format_count, format_size
 
 
 def judgement_object(result: Judgement | None) -> dict[str, Any] | None:
@@ -84,7 +84,7 @@ Quants = Sequence[tuple[str, str, Judgement | None, str]]
 def quants_screen(spec: str, rows: Quants) -> list[Block]:
     """How many fit, a row each, then what is wrong with those that cannot be read."""
     n_fitting = sum(result is not None and result.verdict == "fits" for _, _, result, _ in rows)
-    found = f"FITS in {n_fitting or 'none'} of {len(rows)} quantisations"
+    found = f"FITS in {n_fitting or 'none'} of {counted(len(rows), 'quantisation')}"
     cells = [judgement_cells(quant or path, result, error) for quant, path, result, error in rows]
     errors = [Text(f"{path}: {error}", "bad") for _, path, result, error in rows if result is None]
     return [

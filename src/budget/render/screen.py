@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from budget.record import record
-from budget.render.lines import Line, Look, Span, columns, plain, wrap
+from budget.render.lines import Line, Look, Span, columns, plain, printable, wrap
 
 Cell = str | Span
 """A cell of a table, with a style or without."""
@@ -70,7 +70,7 @@ def to_lines(blocks: Sequence[Block], look: Look) -> list[Line]:
     """The blocks as lines of at most `look.width` columns where single words and cells allow it."""
     lines: list[Line] = []
     for block in blocks:
-        lines += _lines(block, look)
+        lines += [tuple((printable(text), style) for text, style in line) for line in _lines(block, look)]
     return lines
 
 
@@ -109,7 +109,8 @@ def table_lines(table: Table, width: int) -> list[Line]:
 
 
 def _span(cell: Cell) -> Span:
-    return (cell, "") if isinstance(cell, str) else cell
+    text, style = (cell, "") if isinstance(cell, str) else cell
+    return printable(text), style
 
 
 def _total(widths: Sequence[int]) -> int:
@@ -147,15 +148,17 @@ def _wrapped(table: Table, rows: Sequence[Sequence[Span]], widths: list[int], ro
     widths[at] = max(_LEAST, room - _total(others) - 2) if others else room
     lines: list[Line] = []
     for row in rows:
-        first, *more = wrap(row[at][0], widths[at], indent="") or [""]
-        cells = [*row[:at], (first, row[at][1]), *row[at + 1 :]]
+        text, style = row[at]
+        lead = " " * (len(text) - len(text.lstrip(" ")))
+        first, *more = [lead + part for part in wrap(text, widths[at] - len(lead), indent="")] or [""]
+        cells = [*row[:at], (first, style), *row[at + 1 :]]
         if at and columns(row[0][0]) > widths[0]:
             lines.append((*_indent(table), row[0]))
             cells[0] = ("", "")
         lines.append(_line(cells, widths, table))
-        for text in more:
+        for part in more:
             lines.append(
-                _line([(text, row[at][1]) if i == at else ("", "") for i in range(len(row))], widths, table)
+                _line([(part, style) if i == at else ("", "") for i in range(len(row))], widths, table)
             )
     return lines
 

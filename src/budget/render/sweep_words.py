@@ -46,7 +46,7 @@ def fixed_text(found: Sweep) -> str:
     if types:
         parts.append(f"{'/'.join(types)} {'/'.join(types.values())}")
     if "n_ubatch" not in swept:
-        parts.append(f"micro-batch {params.n_ubatch}")
+        parts.append(f"micro-batch {max(p.layout.params.n_ubatch for p in found.plans)}")
     if "n_gpu_layers" not in swept and placement.devices and answer.request.described is None:
         n_layers = model.n_layer_all + 1
         parts.append(f"{min(placement.n_gpu_layers, n_layers)} of {n_layers} layers on GPUs")
@@ -65,7 +65,12 @@ def answer_of(found: Sweep, series: Series) -> tuple[str, str]:
     if series.max_ctx is not None:
         trained = " (all that it was trained with)" if series.max_is_trained else ""
         return f"largest context that fits: {format_count(series.max_ctx)}{trained}", "good"
-    return f"fits at -{found.axis} {', '.join(_runs(found, series))}", "good"
+    return f"fits at {_flag(found)} {', '.join(_runs(found, series))}", "good"
+
+
+def _flag(found: Sweep) -> str:
+    """llama.cpp's flag for the axis."""
+    return "-c" if found.axis == "ctx" else f"-{found.axis}"
 
 
 def _nothing(found: Sweep, series: Series) -> str:
@@ -78,7 +83,7 @@ def _nothing(found: Sweep, series: Series) -> str:
     if found.axis == "ctx":
         return f"{text}: {short} even at {format_count(answer.layout.params.n_ctx)}"
     at = next(p.values[found.axis] for p in series.points if p.plan is answer)
-    return f"{text}: {short} at -{found.axis} {at}, which comes closest"
+    return f"{text}: {short} at {_flag(found)} {at}, which comes closest"
 
 
 def _runs(found: Sweep, series: Series) -> list[str]:
