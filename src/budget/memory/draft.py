@@ -12,7 +12,7 @@ from budget.memory import buffer_types
 from budget.memory.devices import model_devices
 from budget.memory.extra import Extra
 from budget.memory.kv_cache import mtp_cache_tensors
-from budget.memory.layout import HOST, Basis, Buffer, Layout, cache_buffer_type, lay_out
+from budget.memory.layout import HOST, Basis, Buffer, Layout, cache_buffer_type, lay_out, sampled_bytes
 from budget.memory.overhead import context_bytes, overhead_parts
 from budget.model.facts import Model
 from budget.runtime.settings import ContextParams, Settings
@@ -120,7 +120,7 @@ def _sampling(target: Layout, model: Model, params: ContextParams) -> Extra:
         kind="output",
         device=HOST,
         buffer=output.name,
-        size_bytes=4 * rows * (3 * (model.n_vocab or 0) + 1),
+        size_bytes=sampled_bytes(model, rows),
         basis="formula",
         source="llama-context.cpp, output_reserve: backend sampling of drafts",
     )

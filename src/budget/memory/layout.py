@@ -209,7 +209,7 @@ def cache_buffer_type(placement: Placement, params: ContextParams, layer: int) -
 
 
 def output_buffer_bytes(model: Model, params: ContextParams) -> int:
-    """Bytes of logits and embeddings for one row per sequence, as reserved when the context is made.
+    """Bytes of one row per sequence, as reserved when the context is made: logits, embeddings, what samplers return.
 
     Source: llama-context.cpp, `output_reserve`.
     """
@@ -217,7 +217,17 @@ def output_buffer_bytes(model: Model, params: ContextParams) -> int:
     size = 4 * (model.n_vocab or 0) * n_rows
     if params.embeddings or (model.arch is not None and model.arch.name == "t5"):
         size += 4 * model.n_embd_out * n_rows
+    if params.backend_sampling:
+        size += sampled_bytes(model, n_rows)
     return size
+
+
+def sampled_bytes(model: Model, n_rows: int) -> int:
+    """Bytes of what samplers on the device return: logits, probabilities and candidates of each row, and its token.
+
+    Source: llama-context.cpp, `output_reserve`.
+    """
+    return 4 * n_rows * (3 * (model.n_vocab or 0) + 1)
 
 
 def _output_buffer_type(placement: Placement) -> BufferType:

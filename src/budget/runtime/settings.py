@@ -162,6 +162,8 @@ class ContextParams:
     pooling: str
     """`unspecified none mean cls last rank`, the model's own where none was given."""
     n_rs_seq: int
+    backend_sampling: bool = False
+    """Samplers run where the logits are; never with `-sm tensor` (llama-context.cpp, `set_sampler`)."""
 
 
 def resolve(settings: Settings, model: Model) -> ContextParams:
@@ -216,6 +218,7 @@ def resolve(settings: Settings, model: Model) -> ContextParams:
         embeddings=settings.embedding,
         pooling=settings.pooling or model.pooling,
         n_rs_seq=settings.n_rs_seq if model.supports_rs_rollback else 0,
+        backend_sampling=settings.backend_sampling and settings.split_mode != "tensor",
     )
 
 

@@ -11,6 +11,8 @@ from budget.memory.compute.delta_net import DeltaNet
 from budget.memory.compute.ffn import FeedForward
 from budget.memory.compute.tensor import Tensor
 
+TOP_K = 40
+"""common.h, `common_params_sampling`: the first sampler that is on by default."""
 _RANK_SOFT_MAX = frozenset({"qwen3", "qwen3vl"})
 
 
@@ -72,17 +74,33 @@ class Builder(Attention, FeedForward, DeltaNet):
         return tuple(self.get_rows(t, ids) for t in tensors)
 
     def close(self) -> None:
-        """Pooling and the flags of what the caller reads.
+        """Pooling, sampling, and the flags of what the caller reads.
 
-        Source: llama-model.cpp, `build_graph`; llama-graph.cpp, `build_pooling`, `build_dense_out`, `set_outputs`.
+        Source: llama-model.cpp, `build_graph`; llama-graph.cpp, `build_pooling`, `build_sampling`, `build_dense_out`,
+        `set_outputs`.
         """
         pooled = None
         if self.params.embeddings:
             pooled = self._pool()
+        if self.params.backend_sampling and self.t_logits is not None:
+            self._sample(self.t_logits)
+        if pooled is not None:
             pooled = self._dense_out(pooled)
         for t in (self.t_logits, self.t_embd, pooled, self.t_h_nextn):
             if t is not None:
                 t.is_output = True
+
+    def _sample(self, logits: Tensor) -> None:
+        """The samplers of each output row, by default: those behind the first see `TOP_K` values."""
+        n_vocab = logits.ne[0]
+        padded = self.pad(logits, 0, 1, name="logits_padded")
+        for i in range(logits.ne[1]):
+            row = self.view_1d(padded, n_vocab, self.row_bytes(padded, n_vocab) * i)
+            best = self.top_k(row, min(TOP_K, n_vocab), "top_k")
+            values = self.get_rows(self.reshape(row, 1, n_vocab), best, "top_k_rows")
+            for t in (values, best):
+                t.is_output = True
+                self.expand(t)
 
     def _pool(self) -> Tensor:
         cur = self.t_embd

@@ -411,12 +411,16 @@ def _alive(schedule: Schedule, allocator: DynAllocator) -> tuple[LiveTensor, ...
 
 
 def _basis(plan: Plan) -> Literal["exact", "formula", "estimate"]:
+    if plan.shared.params.backend_sampling:
+        return "estimate"
     if plan.shared.model.architecture in families.UNCHECKED:
         return "formula"
     return "exact" if all(b.exact == "exact" for b in plan.backends) else "formula"
 
 
 def _note(plan: Plan) -> str | None:
+    if plan.shared.params.backend_sampling:
+        return "sampling on the device is counted as its default settings need it"
     if plan.shared.model.architecture in families.UNCHECKED:
         return f"the graph of {plan.shared.model.architecture} was never compared with a measurement"
     inexact = [b.name for b in plan.backends if b.exact != "exact"]
