@@ -57,6 +57,20 @@ def test_layers_go_where_llama_cpp_puts_them(free, changes, expected):
     assert list(layer_devices(settings, LLAMA, here, model_devices(settings, here))) == expected
 
 
+@pytest.mark.parametrize(
+    ("totals_gib", "expected"),
+    [
+        pytest.param((10, 30), [0] * 9 + [1] * 24, id="by size"),
+        pytest.param((None, 30), [0] * 17 + [1] * 16, id="evenly where a size is not known"),
+    ],
+)
+def test_devices_that_are_all_full_are_split_by_what_they_would_hold(totals_gib, expected):
+    full = tuple(
+        Device(name=f"CUDA{i}", total_bytes=g and g * GiB, free_bytes=0) for i, g in enumerate(totals_gib)
+    )
+    assert list(layer_devices(Settings(), LLAMA, machine(*full), full)) == expected
+
+
 def test_multi_token_prediction_blocks_count_as_layers():
     settings, here = Settings(n_gpu_layers=47), machine(*gpus(80))
     assert layer_devices(settings, NEXTN, here, model_devices(settings, here))[0] is None

@@ -80,6 +80,22 @@ def test_later_models_are_split_over_what_is_left():
     assert fleet.verdict == "fits"
 
 
+def test_a_model_beside_those_that_fill_every_gpu_does_not_fit():
+    pair = machine(8, 8)
+    model = request(described(weights_gib=16), pair)  # 10 GiB on each
+    fleet = fit_together([model, model])
+    assert [(f.device, f.short_bytes) for f in fleet.failures] == [("CUDA0", 12 * GiB), ("CUDA1", 12 * GiB)]
+    everything = Resident(name="all", usage={"CUDA0": 8 * GiB, "CUDA1": 8 * GiB})
+    assert plan(beside(model, [everything])).verdict == "does_not_fit"
+
+
+def test_the_reserve_of_every_device_that_any_model_uses_is_left_free():
+    pair = machine(8, 8)
+    on = [Settings(n_ctx=4096, devices=(name,)) for name in ("CUDA0", "CUDA1")]
+    first, second = (request(described(4), pair, settings=s, reserve_bytes=GiB) for s in on)
+    assert fit_together([first, second]).failures[0].device == "CUDA0"
+
+
 def test_no_model_is_no_question():
     with pytest.raises(UsageError):
         fit_together([])

@@ -209,7 +209,19 @@ def _splits(
                 hint="give the shares with -ts, or describe the machine with --machine or --gpu",
             )
         shares.append(f32(free))
-    return shares
+    return shares if any(shares) else _full(devices)
+
+
+def _full(devices: tuple[Device, ...]) -> list[float]:
+    """Shares of devices of which none has memory free, by their size.
+
+    llama.cpp divides by zero and loads nothing. What it would take shows what is short on each.
+    """
+    return (
+        [f32(d.total_bytes or 0) for d in devices]
+        if all(d.total_bytes for d in devices)
+        else [1.0] * len(devices)
+    )
 
 
 def _split_points(shares: list[float]) -> list[float]:
@@ -219,7 +231,5 @@ def _split_points(shares: list[float]) -> list[float]:
         total = f32(total + f32(share))
         running.append(total)
     if total == 0.0:
-        raise UnknownAnswerError(
-            "no device has free memory to split the layers by", hint="give the shares with -ts"
-        )
+        raise UsageError("-ts: every share is 0 in single precision", hint="give larger shares")
     return [f32(point / total) for point in running]

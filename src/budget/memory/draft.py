@@ -9,7 +9,6 @@ from budget.errors import UsageError
 from budget.gguf.types import BY_NAME
 from budget.machine.device import Device, Machine
 from budget.memory import buffer_types
-from budget.memory.devices import model_devices
 from budget.memory.extra import Extra
 from budget.memory.kv_cache import mtp_cache_tensors
 from budget.memory.layout import HOST, Basis, Buffer, Layout, cache_buffer_type, lay_out, sampled_bytes
@@ -93,10 +92,7 @@ def draft(
         UsageError: settings that llama.cpp refuses for the draft model.
     """
     mine = draft_settings(settings, target.params)
-    after = after_loading(machine, target)
-    if not any(d.free_bytes is None or d.free_bytes for d in model_devices(mine, after)):
-        after = machine  # the main model alone leaves nothing: it does not fit, whatever the draft's split
-    layout = lay_out(model, mine, after)
+    layout = lay_out(model, mine, after_loading(machine, target))
     buffers = [b for b in layout.buffers if not (layout.slices and b.device == "Meta()")]
     result: list[Extra] = []
     for buffer in (*buffers, *layout.slices):

@@ -168,7 +168,7 @@ def fit_together(
         )
         plans.append(plan(asked))
         total = add_usage(total, plans[-1].usage)
-    reserve = {d.name: d.reserve_bytes for d in plans[-1].devices}
+    reserve = {d.name: d.reserve_bytes for p in plans for d in p.devices}
     first = beside(requests[0], residents, live=live)
     failures = check(budget, add_usage(total, reserve), first.used, reclaim=first.reclaim)
     reasons = tuple(dict.fromkeys(reason for p in plans for reason in p.reasons))
