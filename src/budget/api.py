@@ -219,7 +219,11 @@ def _held(usage: Usage) -> Mapping[str, int]:
 def evict(
     asked: Request, residents: Sequence[Resident], *, live: Live | None = None, keep: Sequence[str] = ()
 ) -> Eviction | None:
-    """The smallest set of `residents` to unload so that `asked` fits; None where nothing helps."""
+    """The smallest set of `residents` to unload so that `asked` fits; None where nothing helps.
+
+    Raises:
+        UnknownAnswerError: it is not known whether it fits alone.
+    """
     from budget.planning.evict import evict as smallest
 
     return smallest(asked, residents, live=live, keep=keep)

@@ -181,6 +181,30 @@ def test_unknown_memory_is_unknown_and_says_what_to_give(command, first, sizeles
     assert "--budget CUDA0=SIZE,ram=SIZE, or describe the machine: --gpu SIZE --ram SIZE" in text
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "fit {S}", "fit {S} {S}", "fit {S} --evict --resident a=ram:1GiB", "max-ctx {S}", "max-ctx {S} --align 4k",
+        "advise {S}", "request {S} --used 100", "sweep {S} --ngl 0,8,all", "sweep {S} --ngl 8,all",
+        "sweep {S} --ctx 4k", "sweep {S} --ctx 4k --kv f16,q8_0",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("n_cards", [1, 2])
+def test_memory_that_no_device_reports_is_exit_7(line, n_cards, tmp_path):
+    cards = [{"name": f"CUDA{i}", "kind": "gpu", "backend": "cuda"} for i in range(n_cards)]
+    host = {"ram_total_bytes": 32 << 30, "ram_available_bytes": 32 << 30}
+    path = tmp_path / "machine.json"
+    path.write_text(
+        json.dumps({"schema": "budget/machine/v1", "host": host, "devices": cards}), encoding="utf-8"
+    )
+    without_cards = " --budget ram=1GiB" if "0,8" in line else ""  # -ngl 0 is planned, and must not fit
+    assert budget(line.format(S=S) + f" --machine {path}{without_cards}")[0] == 7
+
+
+def test_a_sweep_that_llama_cpp_refuses_is_no_unknown_answer():
+    assert budget(f"sweep {S} {CARD} --ngl 1..8 -ts 1,2")[0] == 2
+
+
 def test_unknown_memory_is_known_with_what_it_said_to_give(sizeless):
     assert budget(f"fit {S} --machine {sizeless} -c 8k --budget CUDA0=8GiB,ram=16GiB")[0] == 0
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from budget.errors import UnknownAnswerError
 from budget.planning.evict import evict, smallest_set
 from budget.planning.residents import Resident
 from plans import GiB, described, machine, request
@@ -76,6 +78,13 @@ def test_nothing_is_unloaded_where_it_fits_or_never_can():
     assert fine is not None
     assert fine.residents == ()
     assert evict(request(described(30), machine(24), budget="vram=24GiB"), [resident("a", 4)]) is None
+
+
+def test_memory_that_is_not_known_is_no_answer():
+    on = machine(24)
+    on = replace(on, devices=tuple(replace(d, total_bytes=None, free_bytes=None) for d in on.devices))
+    with pytest.raises(UnknownAnswerError, match="CUDA0"):
+        evict(request(described(), on), [resident("a", 4)])
 
 
 def test_what_a_process_really_holds_is_what_comes_back():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from budget.cli.output import Output, exit_of_any
 from budget.cli.parameters import Option
 from budget.cli.question import Question, question
-from budget.errors import BudgetError, UsageError
+from budget.errors import BudgetError, UnknownAnswerError, UsageError
 
 if TYPE_CHECKING:
     from budget.planning.axes import Value
@@ -79,13 +79,18 @@ def command(
     with ReadProgress("sweep", unit="points", quiet=out.quiet) as progress:
         found = sweep(request, axes, progress=progress.update)
     if not found.plans:
-        raise UsageError(
-            "; ".join(dict.fromkeys(text for s in found.series for text in s.problems)) or "nothing to plan",
-            hint="change what llama.cpp refuses",
-        )
+        raise _no_plan(found)
     if not write_pictures(found, loaded.spec, targets):
         _show(out, found, loaded)
-    return int(exit_of_any(p.verdict for p in found.plans))
+    return int(exit_of_any(p.verdict for p in found.points if not p.is_refused))
+
+
+def _no_plan(found: Sweep) -> BudgetError:
+    """Why not a single point could be planned."""
+    text = "; ".join(dict.fromkeys(text for s in found.series for text in s.problems)) or "nothing to plan"
+    if found.outcomes == {"refused"}:
+        return UsageError(text, hint="change what llama.cpp refuses")
+    return UnknownAnswerError(text, hint="describe the machine with --machine or --gpu")
 
 
 def _show(out: Output, found: Sweep, loaded: Any) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from budget.planning.fit import Plan, Request, plan
+from budget.errors import UnknownAnswerError
+from budget.planning.fit import Plan, Request, plan, what_to_give
 from budget.planning.residents import Live, Resident, beside, is_measured
 from budget.planning.usage import TOTAL, Usage
 
@@ -31,21 +32,25 @@ def evict(
 ) -> Eviction | None:
     """The smallest set of `residents` without which `request` fits: fewest, then least bytes, then first by name.
 
-    None where it does not fit even alone, or where the answer is not known.
+    None where it does not fit even alone.
 
     Args:
         request: the new model, residents not counted in it.
         residents: what is loaded.
         live: what processes hold now.
         keep: residents that stay, by name.
+
+    Raises:
+        UnknownAnswerError: it is not known whether it fits alone.
     """
     candidates = sorted((r for r in residents if r.name not in keep), key=lambda r: r.name)
     answer = plan(beside(request, residents, live=live))
     if answer.fits:
         return Eviction(residents=(), plan=answer)
-    if answer.reasons:
-        return None
-    if not plan(beside(request, residents, live=live, without=[r.name for r in candidates])).fits:
+    alone = plan(beside(request, residents, live=live, without=[r.name for r in candidates]))
+    if alone.verdict == "unknown":
+        raise UnknownAnswerError("; ".join(alone.reasons), hint=what_to_give(alone))
+    if not alone.fits:
         return None
     for names in _sets(request, answer, candidates, live):
         answer = plan(beside(request, residents, live=live, without=names))

@@ -253,7 +253,7 @@ def _unknown_model(request: Request, layout: Layout) -> tuple[str, ...]:
     return ()
 
 
-def _what_to_give(answer: Plan) -> str:
+def what_to_give(answer: Plan) -> str:
     """What would make an unknown answer known."""
     request = answer.request
     if request.described is not None and _unknown_model(request, answer.layout):
@@ -370,7 +370,7 @@ def max_context(
     def room(n_ctx: int) -> int:
         answer = at(n_ctx)
         if answer.reasons:
-            raise UnknownAnswerError("; ".join(answer.reasons), hint=_what_to_give(answer))
+            raise UnknownAnswerError("; ".join(answer.reasons), hint=what_to_give(answer))
         return headroom_bytes(answer)
 
     return largest(room, low=low or step, high=limit, step=step)

@@ -22,6 +22,8 @@ class Point:
     """None where llama.cpp refuses the settings or the answer is not known."""
     problem: str | None = None
     """Why there is no plan."""
+    is_refused: bool = False
+    """Whether llama.cpp refuses the settings, so that there is nothing to know."""
 
     @property
     def verdict(self) -> str:
@@ -70,7 +72,7 @@ class Series:
     @property
     def outcome(self) -> Literal["fits", "does_not_fit", "unknown", "refused"]:
         """Of the best point, or of the largest context."""
-        verdicts = {p.plan.verdict for p in self.points if p.plan is not None}
+        verdicts = {p.verdict for p in self.points if not p.is_refused}
         if self.max_ctx is not None or "fits" in verdicts:
             return "fits"
         return "refused" if not verdicts else "unknown" if "unknown" in verdicts else "does_not_fit"

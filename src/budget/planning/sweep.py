@@ -91,7 +91,7 @@ def _series(
         if refusal is None:
             points.append(_point(values, value, plan_at))
         else:
-            points.append(Point(values=values, plan=None, problem=refusal))
+            points.append(Point(values=values, plan=None, problem=refusal, is_refused=True))
         step()
     found = Series(values=fixed, points=tuple(points))
     if axis != "ctx":
@@ -112,7 +112,7 @@ def _point(values: Values, value: Value, plan_at: Callable[[Value], Plan]) -> Po
     try:
         return Point(values=values, plan=plan_at(value))
     except (UsageError, UnknownAnswerError) as e:
-        return Point(values=values, plan=None, problem=e.message)
+        return Point(values=values, plan=None, problem=e.message, is_refused=isinstance(e, UsageError))
 
 
 def _searched(base: Request, found: Series, plan_at: Callable[[int], Plan]) -> Series:
