@@ -9,6 +9,7 @@ import pytest
 import truth
 from cli.test_screens import run
 from ghost import write_ghost
+from inprocess import budget
 
 CARD = ("--gpu", "24GiB", "--ram", "64GiB")
 
@@ -112,6 +113,33 @@ def test_hardware_that_runs_a_model_is_listed_least_memory_first():
 
 def test_hardware_that_holds_nothing_is_exit_3():
     assert run("hardware", "rtx-40", "--fits", "sample:llama-3.3-70b", "--ctx", "64k", "-q")[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "env", "expected"),
+    [
+        pytest.param("", {}, (0, "rtx-4090"), id="as it is"),
+        pytest.param("", {"BUDGET_RESERVE": "20GiB"}, (3, "NONE RUNS IT"), id="the reserve is left free"),
+        pytest.param("", {"BUDGET_MAX_RESIDENT": "4GiB"}, (3, "NONE RUNS IT"), id="under the policy"),
+        pytest.param("", {"BUDGET_LEDGER": "/nonexistent"}, (0, "rtx-4090"), id="what is loaded here is not there"),
+        pytest.param("", {"BUDGET_RESERVE": "x"}, (2, "BUDGET_RESERVE"), id="a mistake in the environment"),
+        pytest.param("-ts 1,1", {}, (2, "2 shares for 1 device"), id="a mistake in the question"),
+        pytest.param("-dev Metal", {}, (5, "no such device"), id="a device that none has"),
+    ],
+)  # fmt: skip
+def test_hardware_is_asked_as_fit_would_be(options, env, expected):
+    code, out, err = budget(f"hardware rtx-4090 --fits sample:llama-3.1-8b --ctx 8k {options}", **env)
+    assert code == expected[0], err
+    assert expected[1] in out + err
+
+
+def test_hardware_for_a_model_that_is_not_known_is_exit_7(tmp_path):
+    spec = truth.specs()["real/llama-3.1-8b"]
+    path = tmp_path / "new.gguf"
+    text = json.dumps(spec).replace('"llama', '"never-heard-of')
+    write_ghost(json.loads(text), path)
+    code, _, err = budget(f"hardware rtx-4090 --fits {path}")
+    assert (code, "never-heard-of is not known" in err) == (7, True)
 
 
 @pytest.fixture(name="nodes")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
-from budget.cli.output import Output
+from budget.cli.output import Output, exit_of_any
 from budget.cli.parameters import Argument, Option
 from budget.cli.question import Question, question
 from budget.errors import ExitCode, MachineError, UsageError
 
 if TYPE_CHECKING:
+    from budget.errors import BudgetError
     from budget.machine.hardware import HardwareRow
     from budget.planning.fit import Plan
     from budget.render.hardware import Rows
@@ -35,7 +36,10 @@ def command(
         str, Option("--ram", metavar="SIZE", help="RAM of the host that a card is put into.")
     ] = "64GiB",
 ) -> int:
-    """The catalogue of cards, chips and machines; --fits MODEL keeps what runs it, least memory first."""
+    """The catalogue of cards, chips and machines; --fits MODEL keeps what runs it, least memory first.
+
+    What may be used there is what budget.toml and BUDGET_* say; what is loaded on this machine does not count.
+    """
     from budget.machine.hardware import hardware_rows
     from budget.render.hardware import hardware_object, hardware_screen
 
@@ -54,7 +58,9 @@ def command(
         screen=lambda: hardware_screen(shown, asked_for=fits, tried=tried),
         rows=lambda: hardware_object(shown)["hardware"],
     )
-    return int(ExitCode.OK if shown else ExitCode.DOES_NOT_FIT)
+    return int(
+        exit_of_any(answer.verdict for _, answer in tried if answer is not None) if fits else ExitCode.OK
+    )
 
 
 def _no_entry(text: str) -> MachineError:
@@ -78,28 +84,37 @@ def _planned(
     from budget.machine.describe import DESCRIBED_CPU_FEATURES, parse_ram
     from budget.machine.device import Host
     from budget.machine.hardware import hardware_machines
-    from budget.planning.budget import resolve_budget
-    from budget.planning.fit import Request, plan
+    from budget.planning.fit import plan
     from budget.source.progress import ReadProgress
 
     model = asked.load(spec).model
-    settings, companions = asked.with_companions(model)
+    settings = asked.settings
     if not settings.n_ctx:
         settings = replace(settings, n_ctx=count("--ctx", ctx) or 8192)
     size = parse_ram(ram)
     host = Host(ram_total_bytes=size, ram_available_bytes=size, cpu_features=DESCRIBED_CPU_FEATURES)
     rows: list[tuple[HardwareRow, Plan | None]] = []
+    errors: list[BudgetError] = []
     with ReadProgress("plans", unit="plans", quiet=out.quiet) as progress:
         for row, machine in hardware_machines(text, host=host):
             try:
-                budget = resolve_budget("auto", machine)
-                request = Request(
-                    model=model, settings=settings, machine=machine, budget=budget, companions=companions
-                )
-                answer = plan(request)
-            except BudgetError:
+                answer = plan(asked.request(model, settings, on=machine, count_residents=False))
+            except BudgetError as e:
+                errors.append(e)
                 rows.append((row, None))
             else:
                 rows.append((row, answer))
             progress.update(len(rows), n_rows)
+    _refuse_what_nothing_answers(errors, [answer for _, answer in rows if answer is not None])
     return rows
+
+
+def _refuse_what_nothing_answers(errors: list[BudgetError], answers: list[Plan]) -> None:
+    """Raise what is wrong with the question, or with the model, where not a single machine has an answer."""
+    if not answers:
+        raise errors[0]
+    if all(answer.verdict == "unknown" for answer in answers):
+        from budget.errors import UnknownAnswerError
+        from budget.planning.fit import what_to_give
+
+        raise UnknownAnswerError("; ".join(answers[0].reasons), hint=what_to_give(answers[0]))
