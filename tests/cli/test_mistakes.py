@@ -92,6 +92,31 @@ def test_lines(line, message, hint):
 
 
 @pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("-ngl99", "write -ngl 99"),
+        ("-ctkq8_0", "write -ctk q8_0"),
+        ("-ngld99", "write -ngld 99"),
+        ("-c=8192", "write -c 8192"),
+        ("-nlg", "did you mean -ngl"),
+        ("-cmoex", "did you mean -cmoe"),
+        ("-12", "see budget fit --help"),
+    ],
+)
+def test_a_short_option_is_named_by_its_whole_word(word, hint):
+    code, out, err = budget(f"{FIT} {word} 8")
+    assert (code, out) == (2, "")
+    assert f"no such option: {word}\n  {hint}" in err
+
+
+def test_what_may_be_joined_is_read():
+    assert budget(f"{FIT} -c8192") == budget(f"{FIT} -c 8192")
+    assert budget(f"{FIT} -c 8k -ngl=8") == budget(f"{FIT} -c 8k -ngl 8")
+    assert budget(f"{FIT} -c8k -qv")[1:] == ("", "")
+    assert budget(f"{FIT} -c8k -ngl -1")[0] == 0
+
+
+@pytest.mark.parametrize(
     ("line", "hint"),
     [
         ("fit -m a.gguf", "the model stands without an option: budget fit model.gguf"),

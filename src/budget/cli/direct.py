@@ -18,7 +18,7 @@ _MISSING = object()
 
 def parse(parameters: Sequence[Parameter], words: Iterable[str]) -> dict[str, Any] | None:
     """The value of every parameter by name; None where `words` are not plain."""
-    spelled = _spelled(parameters)
+    spelled = spelled_options(parameters)
     values = {p.name: p.default for p in parameters}
     free: list[str] = []
     rest = iter(words)
@@ -37,7 +37,7 @@ def parse(parameters: Sequence[Parameter], words: Iterable[str]) -> dict[str, An
     return None if not _place(parameters, free, values) or ... in values.values() else values
 
 
-def _spelled(parameters: Sequence[Parameter]) -> dict[str, tuple[Parameter, bool | None]]:
+def spelled_options(parameters: Sequence[Parameter]) -> dict[str, tuple[Parameter, bool | None]]:
     """Each spelling with its parameter, and the value it stands for if it is a switch."""
     spelled: dict[str, tuple[Parameter, bool | None]] = {}
     for parameter in parameters:

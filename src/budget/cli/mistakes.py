@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 from budget.cli.commands import COMMANDS, function_of
+from budget.cli.direct import spelled_options
 from budget.cli.parameters import Argument, Option, Parameter
+from budget.errors import UsageError
 from budget.nearest import did_you_mean, nearest
 
 ELSEWHERE = {
@@ -41,6 +43,40 @@ MODEL_FLAGS = {
     "ollama://name:tag": ("--ol-model",),
 }
 """The word that is a model here, and the flags that name one elsewhere."""
+
+
+def refuse_joined(words: Sequence[str]) -> None:
+    """Refuse `-ngl99` as what it is, on a line of these `words`: the parser would take it for the option `-n`.
+
+    Options of one letter may have their value joined, as in `-c8192`.
+
+    Raises:
+        UsageError: says how to write it.
+    """
+    if not words or words[0] not in COMMANDS:
+        return
+    spelled = spelled_options(function_of(words[0]).parameters)
+    short = [spelling for spelling in spelled if not spelling.startswith("--")]
+    rest = iter(words[1:])
+    for word in rest:
+        if word in spelled:
+            if spelled[word][1] is None:
+                next(rest, None)  # its value
+        elif word.startswith("-") and not word.startswith("--") and len(word) > 2:
+            option = max((s for s in short if word.startswith(s)), key=len, default="")
+            value = word.removeprefix(option)
+            if not _may_be_joined(option, value):
+                takes_value = option and spelled[option][1] is None
+                apart = f"write {option} {value.removeprefix('=')}" if takes_value else ""
+                see = f"see budget {words[0]} --help"
+                raise UsageError(
+                    f"no such option: {word}", hint=apart or _meant(word, words[0], list(spelled), see)
+                )
+
+
+def _may_be_joined(option: str, value: str) -> bool:
+    """`-c8192` and `-ngl=99`, as the parser has it."""
+    return value.startswith("=") if len(option) > 2 else bool(option) and not value.startswith("=")
 
 
 def explained(e: Any, words: Sequence[str] = ()) -> tuple[str, str]:

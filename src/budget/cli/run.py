@@ -19,7 +19,9 @@ def run(argv: Sequence[str]) -> int:
         result = _run_directly(own, line)
         if result is None:
             from budget.cli.app import run_with_typer
+            from budget.cli.mistakes import refuse_joined
 
+            refuse_joined(own)
             result = run_with_typer(own, line)
         sys.stdout.flush()
         return int(result or 0)
