@@ -14,6 +14,7 @@ from budget.source import cache as cache_module
 from budget.source import http, open_model
 from budget.source.cache import HeaderCache
 from budget.source.web import WebReader
+from inprocess import budget
 from source.servers import Handler, serve
 from source.specs import BIG, MODEL, part
 
@@ -101,8 +102,20 @@ def test_a_missing_shard_is_named():
 
 
 @pytest.mark.parametrize(
-    "url", ["https://[::bad/m.gguf", "https:///m.gguf", "https://", "https://a b/m.gguf"]
-)
+    "url",
+    [
+        "https://[::bad/m.gguf", "https:///m.gguf", "https://", "http://?x", "https://:80/m.gguf", "https://a:99999/m.gguf",
+        "file://", "hf://", "hf://user", "hf://user/", "ollama://", "ollama://:tag",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["fit", "inspect"])
+def test_an_address_without_a_server_or_a_name_is_a_mistake(url, command):
+    code, out, err = budget(f"{command} {url}")
+    assert (code, out) == (2, "")
+    assert url in err
+
+
+@pytest.mark.parametrize("url", ["https://a b/m.gguf"])
 def test_an_address_that_makes_no_sense(url, monkeypatch):
     def unknown(host, *_, **__):
         raise socket.gaierror(f"Name or service not known: {host}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from budget.errors import UsageError
 from budget.record import record
@@ -68,8 +68,12 @@ def parse_name(spec: str) -> HubName:
 
 
 def parse_page(url: str) -> HubName | None:
-    """The model a pasted page address means, such as `https://huggingface.co/u/r/blob/main/m.gguf`; else None."""
-    parts = urlsplit(url)
+    """The model a pasted page address means, such as `https://huggingface.co/u/r/blob/main/m.gguf`; else None.
+
+    Raises:
+        UsageError: it is no address, or names no server.
+    """
+    parts = _split(url)
     if parts.hostname not in _HOSTS and parts.netloc != urlsplit(endpoint()).netloc:
         return None
     steps = [unquote(step) for step in parts.path.strip("/").split("/")]
@@ -82,6 +86,19 @@ def parse_page(url: str) -> HubName | None:
         return None
     file = "/".join(steps[4:])
     return HubName(repo=repo, file=file if file.lower().endswith(".gguf") else None, revision=steps[3])
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of an address with a server in it."""
+    hint = "check the address; it looks like https://server/model.gguf"
+    try:
+        parts = urlsplit(url)
+        has_server = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise UsageError(f"not a usable address: {url!r} ({error})", hint=hint) from error
+    if not has_server:
+        raise UsageError(f"not a usable address: {url!r} names no server", hint=hint)
+    return parts
 
 
 def _valid(user: str, repo: str) -> bool:

@@ -63,7 +63,10 @@ def open_model(spec: str, *, use_cache: bool = True, quiet: bool = False) -> tup
         case "file":
             from urllib.parse import unquote, urlsplit
 
-            return _local(unquote(urlsplit(spec).path), cache)
+            path = unquote(urlsplit(spec).path)
+            if not path:
+                raise UsageError(f"{spec} names no file", hint="write file:///folder/model.gguf")
+            return _local(path, cache)
         case _:
             from budget.source.stores import open_stored
 
@@ -94,10 +97,7 @@ def _web(url: str, cache: HeaderCache | None, quiet: bool) -> tuple[Header, Sour
     from budget.source.hub_name import parse_page
     from budget.source.web import WebReader
 
-    try:
-        page = parse_page(url)
-    except ValueError as error:
-        raise UsageError(f"not a usable address: {url!r} ({error})", hint="check the address") from error
+    page = parse_page(url)
     if page is not None:
         return _hub(url, str(page), cache, quiet)
     base, mark, query = url.partition("?")
