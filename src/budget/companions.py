@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from budget.memory.extra import Companion
     from budget.runtime.settings import Settings
 
-_FLAGS = {"mmproj": "--mmproj", "lora": "--lora", "draft": "-md"}
-
 
 def with_projector(settings: Settings, projector: str | None) -> Settings:
     """`settings` with the projector that `-hf` loads of itself (`--mmproj-auto`, which is on).
@@ -40,19 +38,22 @@ def open_companions(
     """
     if not (settings.mmproj or settings.lora or settings.control_vector or settings.model_draft):
         return ()
-    from budget.memory.extras import companion_paths, read_companions
+    from budget.memory.extras import blamed, companion_paths, read_companions
 
     for role, path in companion_paths(settings):
         if path not in known:
-            known[path] = _open_header(path, _FLAGS[role], use_cache=use_cache)
+            try:
+                known[path] = _open_header(path, use_cache=use_cache)
+            except BudgetError as e:
+                raise blamed(e, role, path) from e
     return read_companions(settings, known.__getitem__)
 
 
-def _open_header(spec: str, flag: str, *, use_cache: bool) -> Header:
+def _open_header(spec: str, *, use_cache: bool) -> Header:
     from budget.source import open_model
 
     try:
         return open_model(spec, use_cache=use_cache)[0]
     except BudgetError as e:
         hint = "check the path" if e.hint and "sample:" in e.hint else e.hint
-        raise type(e)(f"{flag} {e.message}", hint=hint) from e
+        raise type(e)(e.message, hint=hint) from e

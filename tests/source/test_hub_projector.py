@@ -107,6 +107,28 @@ def test_a_plan_counts_the_projector(hub, line, counted):
     assert any("projector mmproj-model-Q8_0.gguf too" in n for n in answer["notes"]) is counted
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(file(VISION)[:200], "ends inside its header", id="truncated"),
+        pytest.param(file(TOY), "not a multimodal projector", id="a-model"),
+    ],
+)
+def test_a_broken_projector_is_named_in_every_row_with_what_leaves_it_away(hub, monkeypatch, content, words):
+    broken = {**FILES, "model-Q8_0.gguf": FILES["model-Q4_K_M.gguf"], "mmproj-model-Q8_0.gguf": content}
+    monkeypatch.setattr("source.test_hub.FILES", broken)
+    code, out, err = budget(f"fit --json hf://{REPO} {CARD}")
+    rows = json.loads(out)["quants"]
+    assert code == 4, err
+    assert len(rows) == 2
+    for row in rows:
+        assert row["result"] is None
+        assert row["error"].startswith(f"the projector hf://{REPO}/mmproj-model-Q8_0.gguf")
+        assert words in row["error"]
+        assert row["error"].endswith("; --no-mmproj leaves it away")
+    assert budget(f"fit --json hf://{REPO} {CARD} --no-mmproj")[0] == 0
+
+
 def test_advice_says_the_model_and_leaves_the_projector_to_llama_cpp(hub):
     code, out, err = budget(f"advise hf://{REPO}:Q4_K_M {CARD} --line")
     assert code == 0, err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from budget.errors import BadModelError, BudgetError
 from budget.gguf.header import Header
 from budget.machine.device import Machine
 from budget.memory import adapters, draft, projector
@@ -12,6 +13,8 @@ from budget.memory.layout import Layout
 from budget.model.facts import Model
 from budget.model.read import read_model
 from budget.runtime.settings import Settings
+
+_FLAGS = {"mmproj": "--mmproj", "lora": "--lora", "draft": "-md"}
 
 
 def companion_paths(settings: Settings) -> tuple[tuple[Role, str], ...]:
@@ -36,6 +39,14 @@ def read_companions(settings: Settings, open_header: Callable[[str], Header]) ->
     )
 
 
+def blamed(error: BudgetError, role: Role, path: str) -> BudgetError:
+    """`error` of a further file with the flag that names it; a repository's projector with what leaves it away."""
+    text = error.message if error.message.startswith(path) else f"{path}: {error.message}"
+    if role == "mmproj" and path.startswith("hf://"):
+        return type(error)(f"the projector {text}; --no-mmproj leaves it away", hint=error.hint)
+    return type(error)(f"{_FLAGS[role]} {text}", hint=error.hint)
+
+
 def missing(settings: Settings, companions: tuple[Companion, ...]) -> tuple[str, ...]:
     """Files that the settings name and nobody has read."""
     there = {(c.role, c.path) for c in companions}
@@ -54,15 +65,24 @@ def extras(
     """
     result: list[Extra] = []
     for companion in companions:
-        if companion.role == "mmproj":
-            result += projector.projector(companion.header, settings, machine, companion.path)
-        elif companion.role == "lora":
-            result += adapters.lora(model, layout.placement, companion.header, companion.path)
-        elif companion.role == "draft":
-            second = read_model(companion.header)
-            result += draft.draft(second, settings, machine, layout, model)
+        try:
+            result += _of(companion, model, settings, machine, layout)
+        except BadModelError as e:
+            raise blamed(e, companion.role, companion.path) from e
     if settings.control_vector:
         result += adapters.control_vector(model, settings, layout.placement)
     if "draft-mtp" in settings.spec_type and not settings.model_draft:
         result += draft.mtp(model, settings, layout)
     return tuple(result)
+
+
+def _of(
+    companion: Companion, model: Model, settings: Settings, machine: Machine, layout: Layout
+) -> tuple[Extra, ...]:
+    """What one companion takes."""
+    header, path = companion.header, companion.path
+    if companion.role == "mmproj":
+        return tuple(projector.projector(header, settings, machine, path))
+    if companion.role == "lora":
+        return tuple(adapters.lora(model, layout.placement, header, path))
+    return draft.draft(read_model(header), settings, machine, layout, model)
