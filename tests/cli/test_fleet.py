@@ -72,6 +72,49 @@ def test_settings_for_a_model_that_is_not_asked_about(run):
     assert (code, "b.gguf" in err, SAMPLE in err) == (2, True, True)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(("--for", "", "-c 4k"), "it names no model", id="an empty name"),
+        pytest.param(("--for", SAMPLE), "no flags", id="no flags"),
+        pytest.param(("--for", SAMPLE, ""), "no flags", id="empty flags"),
+        pytest.param(("--for", SAMPLE, "-c 4k", "--for", SAMPLE, "-ngl 8"), "is given twice", id="twice"),
+        pytest.param(("--for", SAMPLE, "-m b.gguf"), "another model: b.gguf", id="another model"),
+        pytest.param(("--for", SAMPLE, "--rpc 10.0.0.1:50052"), "put it before --for", id="servers of one model"),
+        pytest.param(("--for", "https://h/m.gguf?a=b=", "-c 4k"), "--for https://h/m.gguf?a=b=: not", id="address"),
+    ],
+)  # fmt: skip
+def test_settings_of_one_model_that_make_no_sense(run, words, message):
+    code, out, err = run("fit", SAMPLE, SAMPLE, *CARD, *words)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_a_model_named_twice_is_loaded_twice_with_the_same_settings(run):
+    def required(*arguments):
+        data = json.loads(run("fit", SAMPLE, *CARD, "--json", *arguments)[1])
+        return [[d["required_bytes"] for d in m["devices"]] for m in data.get("models", [data])]
+
+    assert required(SAMPLE, "--for", SAMPLE, "-c 4k") == required("-c", "4k") * 2
+
+
+def test_a_model_that_drafts_for_itself_is_loaded_twice(run):
+    def weights(*arguments):
+        devices = json.loads(run("fit", SAMPLE, *CARD, "-c", "4k", "--json", *arguments)[1])
+        extras = [e["size_bytes"] for e in devices.get("extras", []) if e["kind"] == "weights"]
+        return sum(d["weights_bytes"] for d in devices["devices"]), sum(extras)
+
+    alone, _ = weights()
+    assert weights("-md", SAMPLE) == (alone, alone)
+
+
+@pytest.mark.parametrize("flag", ["--mmproj", "--lora"])
+def test_a_model_that_is_named_as_what_goes_beside_it(run, flag):
+    code, out, err = run("fit", SAMPLE, *CARD, flag, SAMPLE)
+    assert (code, out) == (4, "")
+    assert f"{flag} {SAMPLE}: " in err
+
+
 def test_the_ledger_fills_until_a_model_is_refused_and_eviction_names_whom(run, tmp_path):
     ledger = tmp_path / "ledger.json"
     ask = ("fit", SAMPLE, *CARD, "--ledger", ledger, "-c", "32k")

@@ -75,14 +75,13 @@ def command(
     from budget.planning.fit import max_context, plan
 
     specs = asked.specs()
-    settings_of = [(text.partition("=")[0], text.partition("=")[2]) for text in own or []]
-    several = len(specs) > 1 or bool(settings_of)
+    several = len(specs) > 1 or bool(own)
     _check_together(asked, out, several=several, admit=admit, evict=evict, name=name, inventory=inventory, pods=pods,
                     emit=emit)  # fmt: skip
     if several or admit or evict:
         from budget.cli import fleet
 
-        fleet.check_for(settings_of, specs)
+        settings_of = fleet.settings_for(own or [], specs)
         if admit:
             return fleet.admit_model(asked, out, specs[0], name=name)
         if evict:

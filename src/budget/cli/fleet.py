@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from budget.runtime.settings import Settings
 
 
-def fit_fleet(asked: Question, out: Output, specs: list[str], own: list[tuple[str, str]]) -> int:
+def fit_fleet(asked: Question, out: Output, specs: list[str], own: dict[str, str]) -> int:
     """Do all models fit together, loaded in this order?"""
     from budget.planning.residents import fit_together
     from budget.render import fleet as render
@@ -30,35 +30,66 @@ def fit_fleet(asked: Question, out: Output, specs: list[str], own: list[tuple[st
     return int(EXIT[answer.verdict])
 
 
-def _request(asked: Question, spec: str, own: list[tuple[str, str]]) -> Request:
+def _request(asked: Question, spec: str, own: dict[str, str]) -> Request:
     """The request for one model, with the settings given for it alone."""
-    settings = _own_settings(asked, spec, own)
+    settings = _own_settings(asked, spec, own[spec]) if spec in own else None
     return asked.request(asked.load(spec, settings).model, settings, count_residents=False)
 
 
-def _own_settings(asked: Question, spec: str, own: list[tuple[str, str]]) -> Settings | None:
-    """The shared settings, then those of `--for`; None where there are none for this model."""
+def _own_settings(asked: Question, spec: str, flags: str) -> Settings:
+    """The shared settings, then the flags of `--for`."""
     from budget.runtime.command_line import parse_command_line, parse_settings
     from budget.runtime.words import split_words
 
-    mine = [w for name, text in own if name == spec for w in split_words(text, f"--for {spec}")]
-    if not mine:
-        return None
+    mine = split_words(flags, f"--for {spec}")
+    named = parse_command_line([asked.settings.tool, *mine], {}, suffixes=True).model
+    if named not in (None, spec):
+        raise UsageError(f"--for {spec} names another model: {named}", hint="leave that flag away")
     if asked.line:
-        return parse_command_line([*asked.line, *mine], os.environ, suffixes=True).settings
-    words = [*(asked.values.get("settings_args") or []), *mine]
-    return parse_settings(words, tool=asked.settings.tool, suffixes=True)[0]
+        settings = parse_command_line([*asked.line, *mine], os.environ, suffixes=True).settings
+    else:
+        words = [*(asked.values.get("settings_args") or []), *mine]
+        settings = parse_settings(words, tool=asked.settings.tool, suffixes=True)[0]
+    if settings.rpc != asked.settings.rpc:
+        raise UsageError(
+            f"--for {spec}: --rpc adds devices for all models",
+            hint="put it before --for, where -dev chooses some",
+        )
+    return settings
 
 
-def check_for(own: list[tuple[str, str]], specs: list[str]) -> None:
-    """Refuse settings for a model that is not asked about.
+def settings_for(texts: list[str], specs: list[str]) -> dict[str, str]:
+    """The flags of each model that `--for MODEL FLAGS` names; `texts` are MODEL=FLAGS.
 
     Raises:
-        UsageError: with the models there are.
+        UsageError: a model that is not asked about, or is named twice; no flags.
     """
-    for name, _ in own:
+    own: dict[str, str] = {}
+    for text in texts:
+        name, flags = _parted(text)
         if name not in specs:
-            raise UsageError(f"--for {name}: not one of the models", hint=f"models: {', '.join(specs)}")
+            raise UsageError(
+                f"--for {name}: not one of the models" if name else "--for: it names no model",
+                hint=f"models: {', '.join(specs)}",
+            )
+        if not flags:
+            raise UsageError(f"--for {name}: no flags", hint=f"such as --for {name} '-c 8192 -ngl 20'")
+        if name in own:
+            raise UsageError(
+                f"--for {name} is given twice",
+                hint="put all its flags into one; they are for every model of that name, so call another one ./NAME",
+            )
+        own[name] = flags
+    return own
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """MODEL and FLAGS of MODEL=FLAGS: flags begin with a dash, and an address may have an equals sign of its own."""
+    for at, character in enumerate(text):
+        if character == "=" and text[at + 1 :].lstrip()[:1] in ("-", ""):
+            return text[:at], text[at + 1 :].strip()
+    name, _, flags = text.partition("=")
+    return name, flags.strip()
 
 
 def admit_model(asked: Question, out: Output, spec: str, *, name: str | None) -> int:

@@ -83,7 +83,8 @@ def _join_for(arguments: list[str]) -> list[str]:
         if argument == "--for":
             model = next(rest, None)
             if model is not None:
-                joined.append(model if "=" in model else f"{model}={next(rest, '')}")
+                is_whole = "=-" in model.replace(" ", "")
+                joined.append(model if is_whole else f"{model}={next(rest, '')}")
     return joined
 
 
