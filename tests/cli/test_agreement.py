@@ -400,6 +400,45 @@ def test_what_bounds_the_largest_context_is_the_limit_next_to_it(flags, bound_by
         assert longest == limit
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("", "CUDA0 binds: 7.98 GiB of 8.00 GiB at 24,320 tokens; 256 tokens more are short by 7.4 MiB\n"),
+        ("-c 4k --utilization 0.9", "4,096 tokens are what -c asks for\n"),
+        (
+            "-c 5000 --utilization 0.9",
+            "what -c asks for; 4,864 is the largest multiple of 256 below (--align)\n",
+        ),
+        (
+            "--utilization 80%",
+            "CUDA0 binds: 6.37 GiB of 6.40 GiB at 11,264 tokens; 256 tokens more are short by",
+        ),
+        ("--utilization 80%", "(--utilization 0.8)\n"),
+        (
+            "--align 4k",
+            "24,320 tokens; 256 tokens more are short by 7.4 MiB; 20,480 is the largest multiple of 4k",
+        ),
+        (
+            "--floor 16k --utilization 0.1",
+            "16,384 tokens are what --floor asks for; none would fit otherwise",
+        ),
+        ("--gpu 80GiB", "131,072 tokens are what the model was trained with"),
+        ("--gpu 80GiB", "memory would allow more (--beyond-trained)\n"),
+        ("--gpu 80GiB --align 100k", "102,400 is the largest multiple of 100k below (--align)\n"),
+    ],
+)
+def test_what_binds_is_said_as_it_is(flags, words):
+    card = "--ram 32GiB" if "80GiB" in flags else CARD
+    code, _, err = budget(f"max-ctx {S} {card} {flags} --explain")
+    assert code == 0
+    assert words in err
+    assert ("trained" in err) is ("80GiB" in flags)
+
+
+def test_a_context_that_is_chosen_is_not_looked_for_beyond_the_trained_one():
+    assert budget(f"max-ctx {S} {CARD} --align 4k --beyond-trained")[0] == 2
+
+
 def test_the_smallest_context_is_the_same_wherever_none_fits():
     short = "short by 3.96 GiB"
     line = f"{S} --gpu 1GiB --ram 1GiB"

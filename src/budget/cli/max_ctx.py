@@ -10,7 +10,7 @@ from budget.cli.output import Output
 from budget.cli.parameters import Option
 from budget.cli.question import Question, question
 from budget.cli.values import count, reserve_of
-from budget.errors import ExitCode
+from budget.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,9 +62,15 @@ def command(
     from budget.planning.fit import N_CTX_MOST, context_step, max_context, plan, with_context
     from budget.runtime.settings import resolve
 
+    is_chosen = bool(utilization or align or floor)
+    if is_chosen and beyond_trained:
+        raise UsageError(
+            "--beyond-trained looks for all that fits; --utilization, --align and --floor choose less",
+            hint="leave it away, or leave them away",
+        )
     loaded = asked.load(asked.specs()[0])
     request = asked.request(loaded.model)
-    chosen = _chosen(request, utilization, align, floor) if utilization or align or floor else None
+    chosen = _chosen(request, utilization, align, floor) if is_chosen else None
     if chosen is not None:
         n_ctx = chosen.n_ctx if chosen.fits else None
     else:
@@ -86,7 +92,14 @@ def command(
         _show(out, None, smallest.layout.params, data, per_slot=per_slot)
         return int(ExitCode.UNKNOWN if smallest.verdict == "unknown" else ExitCode.DOES_NOT_FIT)
     if explain and not out.quiet:
-        sys.stderr.write(_explanation(request, n_ctx) + "\n")
+        from budget.cli.explanation import explain_chosen, explain_longest
+
+        sys.stderr.write(
+            explain_longest(request, n_ctx) + "\n"
+            if chosen is None
+            else explain_chosen(request, chosen, share=_share(utilization or "1"), align=align or "256")
+            + "\n"
+        )
     params = resolve(with_context(request, n_ctx).settings, loaded.model)
     least = _least_useful(asked, request)
     code = ExitCode.OK if n_ctx >= least else ExitCode.DOES_NOT_FIT
@@ -176,7 +189,6 @@ def _too_little(request: Request, share: str | None, align: str | None) -> str:
 
 def _share(text: str) -> Fraction:
     """`--utilization` as a share."""
-    from budget.errors import UsageError
     from budget.planning.ceiling import utilization
 
     try:
@@ -194,31 +206,3 @@ def _capacity(asked: Question, model: Model) -> dict[str, Any]:
 
     policy = asked.config.policy if asked.config else Policy(reserve=reserve_of(asked.values))
     return asdict(capacity_of(asked.request(model, with_policy=False), policy))
-
-
-def _explanation(request: Request, n_ctx: int) -> str:
-    """What keeps the context from being longer, in one line."""
-    from budget.planning.fit import N_CTX_MOST, context_step, plan, with_context
-    from budget.units import format_count, format_size
-
-    step = context_step(request)
-    if n_ctx + step > N_CTX_MOST:
-        return f"{format_count(n_ctx)} tokens are the most that -c takes; memory would allow more"
-    more = plan(with_context(request, n_ctx + step))
-    if more.fits:
-        trained = format_count(request.model.n_ctx_train)
-        return (
-            f"{format_count(n_ctx)} tokens are what the model was trained with ({trained} for each stream); "
-            "memory would allow more (--beyond-trained)"
-        )
-    worst = max(more.failures, key=lambda f: f.short_bytes)
-    required = sum(
-        d.required_bytes
-        for d in plan(with_context(request, n_ctx)).devices
-        if worst.device in (d.name, "total")
-    )
-    return (
-        f"{worst.device} binds: {format_size(required)} of {format_size(worst.available_bytes)} at "
-        f"{format_count(n_ctx)} tokens; {format_count(step)} tokens more are short by "
-        f"{format_size(worst.short_bytes)}"
-    )
