@@ -23,6 +23,15 @@ def nearest(word: str, words: Iterable[str], *, n: int = 2) -> list[str]:
     return found[:n]
 
 
+def misspelt(word: str, words: Iterable[str]) -> str | None:
+    """The one of `words` that `word` all but is; None where it may well be meant as it stands."""
+    from difflib import get_close_matches
+
+    by_lower = {w.lower(): w for w in words}
+    found = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.8)
+    return by_lower[found[0]] if found else None
+
+
 def did_you_mean(near: Iterable[str], otherwise: str) -> str:
     """`did you mean A or B? otherwise`, or what remains where nothing is near."""
     text = " or ".join(near)

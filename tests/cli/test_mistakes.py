@@ -142,6 +142,8 @@ def test_options_of_other_tools(line, hint):
 @pytest.mark.parametrize(
     ("variable", "text", "message"),
     [
+        ("BUDGET_RESERV", "1GiB", "BUDGET_RESERV: no such variable\n  did you mean BUDGET_RESERVE?"),
+        ("BUDGET_UTILISATION", "0.9", "did you mean BUDGET_UTILIZATION?"),
         ("BUDGET_BUDGET", "foo", "BUDGET_BUDGET 'foo': not a size: 'foo'"),
         ("BUDGET_BUDGET", "CUDA7=1GiB", "BUDGET_BUDGET 'CUDA7=1GiB': no device 'CUDA7'"),
         ("BUDGET_UTILIZATION", "2", "BUDGET_UTILIZATION: 2: must be above 0 and at most 1"),
@@ -154,6 +156,14 @@ def test_variables(variable, text, message):
     assert message in err
     assert "--budget" not in err
     assert "--utilization" not in err
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [("BUDGET_SERVER", "a"), ("BUDGET_HOST", "b"), ("BUDGET_COLOR", "1"), ("BUDGET_RESERV", " ")],
+)
+def test_variables_of_other_programs_are_left_alone(variable, text):
+    assert budget(f"{FIT} -c 8k", **{variable: text}) == budget(f"{FIT} -c 8k")
 
 
 @pytest.mark.parametrize(

@@ -78,3 +78,10 @@ def test_every_key_has_a_flag_and_a_variable():
     assert all(key.variable == f"BUDGET_{key.name.upper()}" for key in KEYS)
     rows = config_object(resolve_config(env={"BUDGET_UTILIZATION": "85%"}))["settings"]
     assert next(r for r in rows if r["name"] == "utilization")["value"] == 0.85
+
+
+def test_a_variable_in_small_letters_is_misspelt():
+    with pytest.raises(UsageError, match="BUDGET_reserve: no such variable") as e:
+        resolve_config(env={"BUDGET_reserve": "1GiB"})
+    assert e.value.hint is not None
+    assert e.value.hint.startswith("did you mean BUDGET_RESERVE?")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from budget.errors import UsageError
+from budget.nearest import misspelt
 from budget.planning.ceiling import utilization
 from budget.planning.ledger import unknown_key
 from budget.planning.policy import Policy
@@ -14,6 +15,7 @@ from budget.units import parse_count, parse_size
 
 Origin = Literal["flag", "environment", "file", "default"]
 Raw = str | int | float | bool
+_PREFIX = "BUDGET_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class Key:
     @property
     def variable(self) -> str:
         """`BUDGET_MAX_RESIDENT`."""
-        return f"BUDGET_{self.name.upper()}"
+        return f"{_PREFIX}{self.name.upper()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +126,13 @@ def resolve_config(
 
     Args:
         flags: option name to what was given on the command line; None or missing is not given.
-        env: environment variables; an empty one is not set.
+        env: environment variables; an empty one is not set. `BUDGET_*` that is no option may be another program's.
         file: what budget.toml holds.
         file_name: its path, for messages.
 
     Raises:
-        UsageError: a value that makes no sense, with where it stands, or an unknown key of `file` or `flags`.
+        UsageError: a value that makes no sense, with where it stands, an unknown key of `file` or `flags`, or a
+            variable that is all but one of budget's.
     """
     for name in file or {}:
         if name not in _BY_NAME:
@@ -137,9 +140,24 @@ def resolve_config(
     for name in flags or {}:
         if name not in _BY_NAME:
             raise unknown_key(name, tuple(_BY_NAME), "flags")
+    _refuse_misspelt(env or {})
     return Config(
         settings={key.name: _resolve(key, flags or {}, env or {}, file or {}, file_name) for key in KEYS}
     )
+
+
+def _refuse_misspelt(env: Mapping[str, str]) -> None:
+    """A misspelt variable would change the answer without a word."""
+    known = [key.variable.removeprefix(_PREFIX) for key in KEYS]
+    for name, value in env.items():
+        word = name.removeprefix(_PREFIX)
+        if word != name and value.strip() and word not in known:
+            meant = misspelt(word, known)
+            if meant is not None:
+                raise UsageError(
+                    f"{name}: no such variable",
+                    hint=f"did you mean {_PREFIX}{meant}? variables: {', '.join(key.variable for key in KEYS)}",
+                )
 
 
 def _resolve(
