@@ -11,23 +11,15 @@ from pathlib import Path
 import pytest
 
 from budget.cli.commands import COMMANDS
-from budget.cli.run import run as run_command
 from cli.answers import CARD, SAMPLE, prepare
 
 BUDGET = str(Path(sys.executable).parent / "budget")
 FIT = ("fit", SAMPLE, *CARD.split(), "-c", "8k")
 
 
-@pytest.fixture(name="run", autouse=True)
-def _run(capsys, monkeypatch, tmp_path):
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch, tmp_path):
     prepare(tmp_path, monkeypatch)
-
-    def run(*arguments):
-        code = run_command([str(a) for a in arguments])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
 
 
 @pytest.mark.parametrize(
