@@ -12,18 +12,23 @@ S = "sample:llama-3.1-8b"
 CARD = "--gpu 8GiB --ram 16GiB"
 
 
-def budget(line: str, **env: str) -> tuple[int, str, str]:
-    """What `budget LINE` ends with and prints."""
-    from budget.cli.run import run
+def run(*arguments: str, **env: str) -> tuple[int, str, str]:
+    """What `budget ARGUMENTS` ends with and prints, at 80 columns unless `env` says otherwise."""
+    from budget.cli.run import run as run_command
 
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("BUDGET_", "LLAMA_"))}
     out, err = io.StringIO(), io.StringIO()
     with (
         mock.patch.dict(
-            os.environ, {**clean, "XDG_CONFIG_HOME": "/nonexistent", "COLUMNS": "200", **env}, clear=True
+            os.environ, {**clean, "XDG_CONFIG_HOME": "/nonexistent", "COLUMNS": "80", **env}, clear=True
         ),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
-        code = run(shlex.split(line))
+        code = run_command(list(arguments))
     return code, out.getvalue(), err.getvalue()
+
+
+def budget(line: str, **env: str) -> tuple[int, str, str]:
+    """The same for a whole line, on a wide screen."""
+    return run(*shlex.split(line), **{"COLUMNS": "200", **env})

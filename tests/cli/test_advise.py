@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import shlex
-from unittest import mock
 
 import pytest
 
 from budget.schema import SCHEMAS
+from inprocess import run
 
 CARD = ("--gpu", "8GiB", "--ram", "64GiB")
-
-
-def run(*arguments):
-    """Exit code, stdout and stderr of the command, in this process."""
-    from budget.cli import main
-
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        mock.patch("sys.argv", ["budget", *arguments]),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as e,
-    ):
-        main()
-    return e.value.code, out.getvalue(), err.getvalue()
 
 
 def test_the_line_stands_alone_and_fits_when_it_is_pasted():

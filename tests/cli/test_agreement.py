@@ -100,7 +100,7 @@ def test_what_a_described_model_does_not_say_is_null():
     said = json.loads(budget(f"inspect {SHAPE} --ctx-train 32k --json")[1])
     assert (said["n_layer"], said["n_head_kv"], said["n_ctx_train"]) == (36, [8] * 36, 32768)
     screen = budget(f"inspect {NUMBERS}")[1]
-    assert "trained context        not known" in screen
+    assert "trained context   not known" in screen
     assert " 0" not in screen
 
 

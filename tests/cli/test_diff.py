@@ -6,24 +6,15 @@ import json
 
 import pytest
 
-from budget.cli.run import run as run_command
-
 MODEL = "sample:llama-3.1-8b"
 CARD = ("--gpu", "12GiB", "--ram", "32GiB", "--overhead", "512MiB", "-c", "16k")
 
 
-@pytest.fixture(name="run")
-def _run(capsys, monkeypatch, tmp_path):
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        code = run_command([str(a) for a in arguments])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
 
 
 def test_a_cache_of_half_the_bits_is_a_little_more_than_half(run):

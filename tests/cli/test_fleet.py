@@ -6,23 +6,15 @@ import json
 
 import pytest
 
-from budget.cli.run import run as run_command
 from budget.schema import SCHEMAS
 
 SAMPLE = "sample:llama-3.1-8b"
 CARD = ("--gpu", "24GiB", "--ram", "64GiB")
 
 
-@pytest.fixture(name="run")
-def _run(capsys, monkeypatch, tmp_path):
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-    def run(*arguments):
-        code = run_command([str(a) for a in arguments])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
 
 
 def test_two_models_share_a_card(run):

@@ -21,17 +21,10 @@ from source.test_hub import FILES, REPO, FakeHub
 CARD = (SAMPLE, "--gpu", "12GiB", "--ram", "32GiB")
 
 
-@pytest.fixture(name="run", autouse=True)
-def _run(capsys, monkeypatch, tmp_path):
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch, tmp_path):
     prepare(tmp_path, monkeypatch)
     monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*arguments):
-        code = run_command([str(a) for a in arguments])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
 
 
 def forms_of(run, name):

@@ -10,21 +10,13 @@ from budget.cli.commands import COMMANDS, function_of
 from budget.cli.direct import parse
 from budget.cli.help import EXAMPLES, GROUPS, LLAMA_GROUPS, OWN, group_of
 from budget.cli.parameters import Option, own_parameters
-from budget.cli.run import run as run_command
 from budget.cli.run import split_line
 from budget.runtime.options import SETTINGS_OPTIONS
 
 
-@pytest.fixture(name="run")
-def _run(capsys, monkeypatch):
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*arguments):
-        code = run_command(list(arguments))
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
 
 
 def test_every_shared_option_has_a_group():

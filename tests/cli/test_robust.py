@@ -11,23 +11,15 @@ from pathlib import Path
 import pytest
 
 from budget.cli.commands import COMMANDS
-from budget.cli.run import run as run_command
 from cli.answers import CARD, SAMPLE, prepare
 
 BUDGET = str(Path(sys.executable).parent / "budget")
 FIT = ("fit", SAMPLE, *CARD.split(), "-c", "8k")
 
 
-@pytest.fixture(name="run", autouse=True)
-def _run(capsys, monkeypatch, tmp_path):
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch, tmp_path):
     prepare(tmp_path, monkeypatch)
-
-    def run(*arguments):
-        code = run_command([str(a) for a in arguments])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
 
 
 @pytest.mark.parametrize(
@@ -165,10 +157,11 @@ def test_nothing_that_runs_a_model_says_what_comes_nearest(run):
     assert "short by" in out
 
 
-def test_a_placement_that_does_not_fit_says_so(run):
+def test_a_placement_that_does_not_fit_says_so_first(run):
     code, out, _ = run("place", "sample:llama-3.3-70b", "--gpu", "8GiB", "--ram", "8GiB", "-c", "8k")
     assert code == 0
-    assert "It does not fit; this is where it would go:" in out
+    assert out.startswith("DOES NOT FIT: sample:llama-3.3-70b\nCUDA0: needs ")
+    assert "short by" in out.partition("\n\nWhere it would go:\n")[0]
 
 
 def test_every_command_is_named_where_one_is_mistyped(run):

@@ -7,9 +7,8 @@ import json
 import pytest
 
 import truth
-from cli.test_screens import run
 from ghost import write_ghost
-from inprocess import budget
+from inprocess import budget, run
 
 CARD = ("--gpu", "24GiB", "--ram", "64GiB")
 
@@ -26,7 +25,7 @@ def _folder(tmp_path, monkeypatch):
 
 
 def test_one_bad_file_is_a_row_not_an_end(folder):
-    code, text = run("scan", str(folder), *CARD, "-c", "8k", "--json", "-j", "1")
+    code, text, _ = run("scan", str(folder), *CARD, "-c", "8k", "--json", "-j", "1")
     rows = {row["name"]: row for row in json.loads(text)["models"]}
     assert code == 0
     assert {name: (r["result"] or {}).get("verdict") for name, r in rows.items()} == {
@@ -49,7 +48,7 @@ def test_one_bad_file_is_a_row_not_an_end(folder):
 )
 def test_a_scan_says_what_fit_and_max_ctx_say(folder, options):
     path = folder / "llama-3.1-8b.gguf"
-    _, text = run("scan", str(path), *CARD, *options.split(), "--json", "-j", "1")
+    _, text, _ = run("scan", str(path), *CARD, *options.split(), "--json", "-j", "1")
     (row,) = json.loads(text)["models"]
     assert row["file_bytes"] == path.stat().st_size
     assert row["result"]["max_ctx"] == int(run("max-ctx", str(path), *CARD, *options.split())[1])
@@ -75,16 +74,16 @@ def test_other_processes_are_asked_the_same(folder):
 )
 def test_a_scan_leaves_what_fit_leaves(folder, options):
     path = str(folder / "llama-3.1-8b.gguf")
-    _, text = run("scan", path, *CARD, *options, "-c", "8k", "--json", "-j", "1")
+    _, text, _ = run("scan", path, *CARD, *options, "-c", "8k", "--json", "-j", "1")
     found = json.loads(text)["models"][0]["result"]
     answer = json.loads(run("fit", path, *CARD, *options, "-c", "8k", "--json")[1])
     assert (found["verdict"], answer["verdict"]) == ("does_not_fit", "does_not_fit")
     assert found["required_bytes"] == sum(d["required_bytes"] for d in answer["devices"])
 
 
-def test_a_scan_reads_the_environment(folder, monkeypatch):
-    monkeypatch.setenv("BUDGET_BUDGET", "vram=2GiB")
-    _, text = run("scan", str(folder / "llama-3.1-8b.gguf"), *CARD, "-c", "8k", "--json", "-j", "1")
+def test_a_scan_reads_the_environment(folder):
+    asked = ("scan", str(folder / "llama-3.1-8b.gguf"), *CARD, "-c", "8k", "--json", "-j", "1")
+    _, text, _ = run(*asked, BUDGET_BUDGET="vram=2GiB")
     assert json.loads(text)["models"][0]["result"]["verdict"] == "does_not_fit"
 
 
@@ -102,7 +101,7 @@ def test_no_cache_keeps_nothing(folder):
 
 
 def test_hardware_that_runs_a_model_is_listed_least_memory_first():
-    code, text = run("hardware", "rtx-40", "--fits", "sample:qwen3-30b-a3b", "--ctx", "16k", "--json")
+    code, text, _ = run("hardware", "rtx-40", "--fits", "sample:qwen3-30b-a3b", "--ctx", "16k", "--json")
     rows = json.loads(text)["hardware"]
     sizes = [row["memory_bytes"] for row in rows]
     assert code == 0
@@ -148,9 +147,9 @@ def _nodes(tmp_path):
     for name, card in (("small", "8GiB"), ("large", "80GiB")):
         (tmp_path / f"{name}.json").write_text(run("devices", "--json", "--gpu", card, "--ram", "64GiB")[1])
 
-    def verdicts(*options):
+    def verdicts(*options, **env):
         line = ("fit", "sample:llama-3.1-8b", "-c", "32k", "--inventory", str(tmp_path), "--json")
-        code, text = run(*line, *options)
+        code, text, _ = run(*line, *options, **env)
         return code, {n["name"]: (n["verdict"], n["reason"]) for n in json.loads(text)["nodes"]}
 
     return verdicts
@@ -171,9 +170,8 @@ def test_an_inventory_is_held_to_the_policy(nodes, options):
     assert {verdict for verdict, _ in found.values()} == {"does_not_fit"}
 
 
-def test_an_inventory_reads_the_environment(nodes, monkeypatch):
-    monkeypatch.setenv("BUDGET_BUDGET", "vram=4GiB")
-    assert nodes()[0] == 3
+def test_an_inventory_reads_the_environment(nodes):
+    assert nodes(BUDGET_BUDGET="vram=4GiB")[0] == 3
 
 
 def test_a_budget_by_device_is_resolved_on_each_node(nodes):
@@ -181,7 +179,8 @@ def test_a_budget_by_device_is_resolved_on_each_node(nodes):
     assert (code, found["large"]) == (0, ("fits", ""))
 
 
-def test_a_mistake_that_every_node_finds_is_an_error(tmp_path, capsys):
+def test_a_mistake_that_every_node_finds_is_an_error(tmp_path):
     (tmp_path / "one.json").write_text(run("devices", "--json", *CARD)[1])
-    assert run("fit", "sample:llama-3.1-8b", "--inventory", str(tmp_path), "--budget", "foo") == (2, "")
-    assert "not a size: 'foo'" in capsys.readouterr().err
+    code, out, err = run("fit", "sample:llama-3.1-8b", "--inventory", str(tmp_path), "--budget", "foo")
+    assert (code, out) == (2, "")
+    assert "not a size: 'foo'" in err

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-from unittest import mock
 
 import pytest
 
 from budget.schema import SCHEMAS
+from inprocess import run
 
 TWO_CARDS = ("--gpu", "24GiB", "--gpu", "48GiB", "--ram", "64GiB")
 
 
-def run(*arguments):
-    """Exit code and stdout of the command, in this process."""
-    from budget.cli import main
-
-    out = io.StringIO()
-    with (
-        mock.patch("sys.argv", ["budget", *arguments]),
-        contextlib.redirect_stdout(out),
-        pytest.raises(SystemExit) as e,
-    ):
-        main()
-    return e.value.code, out.getvalue()
-
-
 def test_the_map_of_80_layers_is_three_rows():
-    code, text = run("place", "sample:llama-3.3-70b", *TWO_CARDS, "-ngl", "60", "-c", "8k")
+    code, text, _ = run("place", "sample:llama-3.3-70b", *TWO_CARDS, "-ngl", "60", "-c", "8k")
     assert code == 0
     assert text == (
         "sample:llama-3.3-70b\n\n"
@@ -43,7 +27,7 @@ def test_the_map_of_80_layers_is_three_rows():
 
 
 def test_experts_on_the_host_are_a_column_of_their_own():
-    _, text = run(
+    _, text, _ = run(
         "place", "sample:qwen3-30b-a3b", "--gpu", "24GiB", "--ram", "64GiB", "-ncmoe", "10", "-c", "8k"
     )
     rows = [line.split() for line in text.splitlines()[3:5]]
@@ -56,12 +40,12 @@ def test_experts_on_the_host_are_a_column_of_their_own():
 @pytest.mark.parametrize("command", ["fit", "place", "inspect"])
 def test_every_line_of_a_screen_fits_80_columns(command, sample):
     machine = () if command == "inspect" else (*TWO_CARDS, "-c", "16k")
-    _, text = run(command, f"sample:{sample}", *machine)
+    _, text, _ = run(command, f"sample:{sample}", *machine)
     assert max(map(len, text.splitlines())) <= 80
 
 
 def test_buffers_carry_llama_cpps_names():
-    _, text = run(
+    _, text, _ = run(
         "fit",
         "sample:gemma-3-27b",
         "--gpu",
@@ -90,14 +74,14 @@ def test_buffers_carry_llama_cpps_names():
     ],
 )
 def test_json_is_what_its_schema_says(name, arguments):
-    _, text = run(*arguments, "--json")
+    _, text, _ = run(*arguments, "--json")
     data = json.loads(text)
     assert data["schema"] == f"budget/{name}/v1"
     assert SCHEMAS[name].model_validate(data).model_dump(by_alias=True) == data
 
 
 def test_devices_and_buffers_of_a_plan_add_up():
-    _, text = run("fit", "sample:llama-3.3-70b", *TWO_CARDS, "-c", "8k", "--json")
+    _, text, _ = run("fit", "sample:llama-3.3-70b", *TWO_CARDS, "-c", "8k", "--json")
     data = json.loads(text)
     for device in data["devices"]:
         parts = ("weights", "context", "compute", "output", "overhead", "reserve")
@@ -115,19 +99,19 @@ def test_the_largest_context_fits_and_the_next_does_not():
 
 
 def test_a_machine_file_written_here_plans_like_this_machine(tmp_path):
-    code, text = run("devices", "--json")
+    code, text, _ = run("devices", "--json")
     path = tmp_path / "here.json"
     path.write_text(text)
     assert (code, run("devices", "--machine", str(path), "--json")[1]) == (0, text)
 
 
 def test_the_hosts_account_adds_up_and_names_what_grows():
-    _, text = run("fit", "sample:llama-3.1-8b", *TWO_CARDS, "-c", "8k", "-ngl", "20", "--json")
+    _, text, _ = run("fit", "sample:llama-3.1-8b", *TWO_CARDS, "-c", "8k", "-ngl", "20", "--json")
     parts = {p["name"]: p for p in json.loads(text)["host_memory"]}
     cache = parts["prompt cache (--cache-ram)"]
     assert (cache["steady_bytes"], cache["worst_bytes"]) == (0, 8192 << 20)
     assert parts["weights, mapped from the file"]["kind"] == "file pages"
-    _, screen = run("fit", "sample:llama-3.1-8b", *TWO_CARDS, "-c", "8k", "-ngl", "20", "--host")
+    _, screen, _ = run("fit", "sample:llama-3.1-8b", *TWO_CARDS, "-c", "8k", "-ngl", "20", "--host")
     assert all(name in screen for name in parts)
 
 
@@ -136,6 +120,6 @@ def test_the_hosts_account_adds_up_and_names_what_grows():
     [("34GiB", True), ("2GiB", False)],  # 2 GiB does not even hold what is no page of the file
 )
 def test_a_file_that_ram_cannot_keep_is_read_again_and_again(ram, said):
-    code, text = run("fit", "sample:llama-3.3-70b", "--no-gpu", "-nr", "--ram", ram, "-c", "8k", "--json")
+    code, text, _ = run("fit", "sample:llama-3.3-70b", "--no-gpu", "-nr", "--ram", ram, "-c", "8k", "--json")
     assert code == 3
     assert any("from disk again and again" in note for note in json.loads(text)["notes"]) is said

@@ -21,18 +21,11 @@ from ghost import write_ghost
 CARD = ("sample:llama-3.1-8b", "--gpu", "12GiB", "--ram", "32GiB", "--overhead", "512MiB")
 
 
-@pytest.fixture(name="run")
-def _run(capsys, monkeypatch, tmp_path):
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        code = run_command([str(a) for a in arguments])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
 
 
 def test_every_point_is_what_fit_says_there(run):

@@ -16,6 +16,7 @@ from generate.commands import commands
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 COMMANDS = [c.name for c in commands()]
 BY_NAME = {c.name: c for c in commands()}
 JQ = re.findall(r"```sh\n((?:(?!```).)*?\bjq\b.*?)```", (DOCS / "guides" / "jq.md").read_text(), re.DOTALL)
@@ -99,14 +100,22 @@ def test_a_jq_recipe_runs_with_the_real_jq(recipe, tmp_path):
     assert run.stdout.strip()
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "docs").rglob("*.md")), ids=lambda p: str(p.relative_to(ROOT))
-)
+def anchors(path):
+    """What a link to a page can end in: its headings as GitHub names them, and the anchors that it sets itself."""
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ +(.+)$", text, re.MULTILINE)
+    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r'<a (?:name|id)="([^"]+)"', text))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(path):
     text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
-    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", text):
         if "://" not in target:
-            assert (path.parent / target).exists(), target
+            page = path.parent / target if target else path
+            assert page.exists(), target
+            assert not anchor or anchor in anchors(page), f"{target}#{anchor}"
 
 
 def test_every_page_is_in_the_index():
@@ -115,7 +124,7 @@ def test_every_page_is_in_the_index():
     assert not {page for page in pages if f"({page})" not in index}
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_block_of_output_is_filled_and_holds_no_mistake(path):
     for match in generated._OUTPUT.finditer(path.read_text()):
         assert match["body"].strip(), match["head"]

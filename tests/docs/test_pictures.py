@@ -37,6 +37,7 @@ def test_every_character_has_its_look():
         pytest.param(SCREEN.replace("\x1b[2m·", "·"), id="dim"),
         pytest.param(SCREEN.replace("  \x1b[1", " \x1b[1"), id="column"),
         pytest.param("b\n" + SCREEN, id="line"),
+        pytest.param(SCREEN.replace("a\n", "a\n\n"), id="empty-line"),
         pytest.param(SCREEN.replace("█░", "█▒"), id="shade"),
         pytest.param(SCREEN.replace("no fit", "no fits"), id="text"),
     ],

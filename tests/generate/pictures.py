@@ -34,13 +34,14 @@ _FORMAT = """\
 {chrome}
 <g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
 {backgrounds}
-<g class="{unique_id}-matrix">
+<g class="{unique_id}-matrix" xml:space="preserve">
 {matrix}
 </g>
 </g>
 </svg>
 """
-"""Rich's own template asks a server for its font; a picture in a README may not."""
+"""Rich's own template asks a server for its font; a picture in a README may not. Not every viewer keeps the spaces at
+the start and the end of a text that does not say so."""
 _SVG = "{http://www.w3.org/2000/svg}"
 
 Cell = tuple[int, int, str, str]
@@ -82,13 +83,14 @@ def cells(picture: str) -> set[Cell]:
     looks = dict(re.findall(r"\.(budget-r\d+) \{ ?([^}]*?) ?\}", style))
     groups = [g for g in root.iter(f"{_SVG}g") if g.get("class") == "budget-matrix"]
     texts = [t for group in groups for t in group.iter(f"{_SVG}text") if (t.text or "").strip()]
-    heights = sorted({float(t.get("y", "0")) for t in texts})
-    return {cell for t in texts for cell in _cells_of(t, heights, looks)}
+    line_height = float(re.findall(r"line-height: ([\d.]+)px", style)[0])
+    return {cell for t in texts for cell in _cells_of(t, line_height, looks)}
 
 
-def _cells_of(text: ET.Element, heights: list[float], looks: dict[str, str]) -> Iterator[Cell]:
+def _cells_of(text: ET.Element, line_height: float, looks: dict[str, str]) -> Iterator[Cell]:
     written = (text.text or "").replace("\xa0", " ")
     width = float(text.get("textLength", "0")) / len(written)
-    first, line = round(float(text.get("x", "0")) / width), heights.index(float(text.get("y", "0")))
+    first = round(float(text.get("x", "0")) / width)
+    line = int(float(text.get("y", "0")) / line_height)
     look = looks[text.get("class", "")]
     return ((line, first + i, char, look) for i, char in enumerate(written) if char != " ")

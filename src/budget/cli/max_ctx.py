@@ -83,7 +83,7 @@ def command(
             from budget.render.words import shortfall_lines
 
             why = (
-                shortfall_lines(smallest)
+                shortfall_lines(smallest.failures)
                 or list(smallest.reasons)
                 or [_too_little(request, utilization, align)]
             )

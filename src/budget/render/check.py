@@ -10,6 +10,7 @@ from budget.planning.expectation import Outcome
 from budget.planning.gate import Result, exit_code
 from budget.render.json import ENGINE, device_object
 from budget.render.screen import GAP, Block, Cell, Table, Text, Title
+from budget.units import counted
 
 MARK = {
     "passed": ("ok", "good"),
@@ -43,13 +44,9 @@ def headline(checked: Sequence[Checked]) -> str:
     results = all_results(checked)
     bad = [r for r in results if r.status != "passed"]
     if not bad:
-        return f"PASSED: {_cases(len(results))}"
+        return f"PASSED: {counted(len(results), 'case')}"
     word = "FAILED" if any(r.status == "failed" for r in bad) else "NOT ANSWERED"
-    return f"{word}: {len(bad)} of {_cases(len(results))}"
-
-
-def _cases(n: int) -> str:
-    return f"{n} case{'' if n == 1 else 's'}"
+    return f"{word}: {len(bad)} of {counted(len(results), 'case')}"
 
 
 def check_screen(checked: Sequence[Checked]) -> list[Block]:
@@ -130,19 +127,10 @@ def junit_xml(checked: Sequence[Checked]) -> str:
     """JUnit's XML: a suite per file, a test case per case."""
     from xml.etree import ElementTree as ET
 
-    root = ET.Element("testsuites", name="budget")
+    root = ET.Element("testsuites", {"name": "budget", **_counts(all_results(checked))})
     for file in checked:
-        statuses = [r.status for r in file.results]
-        suite = ET.SubElement(
-            root,
-            "testsuite",
-            name=_xml(file.file),
-            tests=str(len(statuses)),
-            failures=str(statuses.count("failed")),
-            errors=str(statuses.count("error") + statuses.count("unknown")),
-            skipped="0",
-            time="0",
-        )
+        about = {"name": _xml(file.file), "skipped": "0", **_counts(file.results)}
+        suite = ET.SubElement(root, "testsuite", about)
         for result in file.results:
             case = ET.SubElement(
                 suite, "testcase", classname=_xml(file.file), name=_xml(result.case.name),
@@ -154,6 +142,17 @@ def junit_xml(checked: Sequence[Checked]) -> str:
                 ET.SubElement(case, tag, message=texts[0], type=result.status).text = "\n".join(texts)
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}'
+
+
+def _counts(results: Sequence[Result]) -> dict[str, str]:
+    """Attributes of a suite: how many, how they ended, and no time, since it takes none worth comparing."""
+    statuses = [r.status for r in results]
+    return {
+        "tests": str(len(statuses)),
+        "failures": str(statuses.count("failed")),
+        "errors": str(statuses.count("error") + statuses.count("unknown")),
+        "time": "0",
+    }
 
 
 def _xml(text: str) -> str:

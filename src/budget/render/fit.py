@@ -39,7 +39,7 @@ def fit_screen(
     rows = rows_of(answer)
     blocks: list[Block] = [
         Title(VERDICT[answer.verdict], VERDICT_STYLE[answer.verdict], name),
-        Text(question_line(answer)),
+        *map(Text, question_lines(answer)),
         GAP,
         Drawing(lambda look: bars(rows, look)),
         GAP,
@@ -88,17 +88,17 @@ def _pool_row(answer: Plan, devices: Sequence[Mapping[str, Any]]) -> list[dict[s
     return [{"name": TOTAL, "kind": None} | sums | has]
 
 
-def question_line(answer: Plan) -> str:
-    """What was asked: the model and the settings that matter, as llama.cpp resolves them."""
+def question_lines(answer: Plan) -> tuple[str, str]:
+    """What was asked: the model and its context, and the settings that matter, as llama.cpp resolves them."""
     params, model = answer.layout.params, answer.request.model
     slots = ""
     if params.n_seq_max > 1:
         slots = f", {params.n_seq_max} slots{' sharing it' if params.kv_unified else ''}"
     trained = f" of {format_count(model.n_ctx_train)} trained" if model.n_ctx_train else ""
     return (
-        f"{model.architecture}, {layers_text(answer.request)}, context {format_count(params.n_ctx)}{trained}"
-        f"{slots}, K/V {params.type_k.name}/{params.type_v.name}, "
-        f"flash attention {'on' if answer.layout.compute.flash_attn else 'off'}"
+        f"{model.architecture}, {layers_text(answer.request)}, context {format_count(params.n_ctx)}{trained}{slots}",
+        f"K/V {params.type_k.name}/{params.type_v.name}, "
+        f"flash attention {'on' if answer.layout.compute.flash_attn else 'off'}",
     )
 
 
@@ -143,7 +143,7 @@ def buffer_table(answer: Plan) -> Table:
 
 def _what_binds(answer: Plan, rows: tuple[Row, ...]) -> list[Block]:
     if answer.failures:
-        return [Text(text, "bad") for text in shortfall_lines(answer)]
+        return [Text(text, "bad") for text in shortfall_lines(answer.failures)]
     tightest = binding(rows)
     if tightest is None or tightest.left_bytes is None:
         return []

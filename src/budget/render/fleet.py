@@ -9,33 +9,12 @@ from budget.planning.evict import Eviction
 from budget.planning.fit import Plan
 from budget.planning.ledger import Admission
 from budget.planning.residents import Fleet, Resident
-from budget.planning.usage import Shortfall
-from budget.render.json import ENGINE, device_object
+from budget.render.json import ENGINE, device_object, failures_object
 from budget.render.screen import GAP, Block, Cell, Table, Text, Title
-from budget.render.words import MARK, VERDICT_STYLE, verdict_cell
-from budget.units import format_size
+from budget.render.words import MARK, VERDICT_STYLE, shortfall_lines, verdict_cell
+from budget.units import counted, format_size
 
 _VERDICT = {"fits": "FIT", "does_not_fit": "DO NOT FIT", "unknown": "UNKNOWN"}
-
-
-def _failures(failures: Sequence[Shortfall]) -> list[dict[str, Any]]:
-    return [
-        {
-            "device": f.device,
-            "required_bytes": f.required_bytes,
-            "available_bytes": f.available_bytes,
-            "short_bytes": f.short_bytes,
-        }
-        for f in failures
-    ]
-
-
-def _sentences(failures: Sequence[Shortfall]) -> list[str]:
-    return [
-        f"{f.device}: all together need {format_size(f.required_bytes)}, may use {format_size(f.available_bytes)}, "
-        f"short by {format_size(f.short_bytes)}"
-        for f in failures
-    ]
 
 
 def fleet_object(answer: Fleet, specs: Sequence[str]) -> dict[str, Any]:
@@ -49,7 +28,7 @@ def fleet_object(answer: Fleet, specs: Sequence[str]) -> dict[str, Any]:
             for spec, plan in zip(specs, answer.plans, strict=True)
         ],
         "usage": [{"device": device, "required_bytes": size} for device, size in answer.usage.items()],
-        "failures": _failures(answer.failures),
+        "failures": failures_object(answer.failures),
         "reasons": list(answer.reasons),
     }
 
@@ -71,7 +50,7 @@ def fleet_screen(answer: Fleet, specs: Sequence[str]) -> list[Block]:
         Table(["model", "verdict", *devices], rows, left=(0, 1)),
         Text("Loaded in this order: each is judged beside those above it.", "dim"),
         GAP,
-        *(Text(text, "bad") for text in _sentences(answer.failures)),
+        *(Text(text, "bad") for text in shortfall_lines(answer.failures, "all together need")),
         *(Text(reason, "warn") for reason in answer.reasons),
     ]
 
@@ -93,7 +72,7 @@ def admission_object(plan: Plan, admission: Admission, name: str) -> dict[str, A
         "admitted": admission.admitted,
         "verdict": plan.verdict,
         "devices": [device_object(d) for d in plan.devices],
-        "failures": _failures(admission.failures),
+        "failures": failures_object(admission.failures),
         "unknown": list(admission.unknown),
         "residents": [_resident(r) for r in admission.ledger.residents],
     }
@@ -102,7 +81,7 @@ def admission_object(plan: Plan, admission: Admission, name: str) -> dict[str, A
 def admission_screen(plan: Plan, admission: Admission, name: str) -> list[Block]:
     """Whether it was admitted, and why not."""
     if not admission.admitted:
-        texts = [*_sentences(admission.failures), *admission.unknown]
+        texts = [*shortfall_lines(admission.failures, "all together need"), *admission.unknown]
         return [Title("NOT ADMITTED", "bad", name), *(Text(text) for text in texts)]
     claim = ", ".join(f"{d.name} {format_size(d.required_bytes)}" for d in plan.devices if d.required_bytes)
     n = len(admission.ledger.residents)
@@ -135,4 +114,7 @@ def eviction_screen(answer: Eviction | None) -> list[Block]:
     if not answer.residents:
         return [Title("FITS", "good"), Text("Nothing has to be unloaded.")]
     rows = [[r.name, format_size(r.total_bytes)] for r in answer.residents]
-    return [Title(f"FITS without {len(rows)} of what is loaded", "good"), Table((), rows, indent=2)]
+    return [
+        Title(f"FITS after unloading {counted(len(rows), 'resident')}", "good"),
+        Table((), rows, indent=2),
+    ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from budget.memory.tensor_ops import block_index
 from budget.model.facts import Model
 from budget.render.json import ENGINE
 from budget.render.screen import GAP, Block, Table
+from budget.render.words import runs_text
 from budget.units import counted, format_count, format_size
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def inspect_screen(data: dict[str, Any]) -> list[Block]:
         GAP,
         Table(["type", "tensors", "size"], _types(data)),
         GAP,
-        Table(["layer", "tensors", "size each"], _layer_rows(data)),
+        Table(["tensors", "size each", "layers"], _layer_rows(data), left=(2,), wrap=2),
     ]
 
 
@@ -124,13 +124,17 @@ def _facts(data: dict[str, Any]) -> list[tuple[str, str]]:
             "layers",
             _shown(data["n_layer"]) + (f" + {data['n_layer_nextn']} nextn" if data["n_layer_nextn"] else ""),
         ),
-        ("embedding, vocabulary", _pair(data["n_embd"], data["n_vocab"] or None)),
+        ("embedding", _shown(data["n_embd"])),
+        ("vocabulary", _shown(data["n_vocab"] or None)),
         ("heads, K/V heads", _pair(_span(data["n_head"]), _span(data["n_head_kv"]))),
         ("head size K, V", _pair(data["n_embd_head_k"], data["n_embd_head_v"])),
     ]
     if data["n_swa"]:
         facts.append(
-            ("sliding window", f"{data['n_swa']} tokens on {counted(len(data['swa_layers']), 'layer')}")
+            (
+                "sliding window",
+                f"{format_count(data['n_swa'])} tokens on {counted(len(data['swa_layers']), 'layer')}",
+            )
         )
     if data["recurrent_layers"]:
         facts.append(("recurrent layers", str(len(data["recurrent_layers"]))))
@@ -146,7 +150,7 @@ def _facts(data: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _shown(value: object) -> str:
-    return NOT_KNOWN if value is None else str(value)
+    return NOT_KNOWN if value is None else format_count(value) if isinstance(value, int) else str(value)
 
 
 def _pair(a: object, b: object) -> str:
@@ -158,13 +162,12 @@ def _types(data: dict[str, Any]) -> list[list[str]]:
 
 
 def _layer_rows(data: dict[str, Any]) -> list[list[str]]:
-    """A row for each run of layers of the same size."""
-    return [
-        [_layers([row["layer"] for row in rows]), str(n), format_size(size)]
-        for (n, size), rows in groupby(
-            data["layers"], key=lambda row: (row["n_tensors"], row["tensor_bytes"])
-        )
-    ]
+    """A row for the layers of each size, and one for what is in no layer."""
+    alike: dict[tuple[bool, int, int], list[int | None]] = {}
+    for row in data["layers"]:
+        key = (row["layer"] is None, row["n_tensors"], row["tensor_bytes"])
+        alike.setdefault(key, []).append(row["layer"])
+    return [[str(n), format_size(size), _layers(layers)] for (_, n, size), layers in alike.items()]
 
 
 def _span(values: list[int] | None) -> str | None:
@@ -174,7 +177,6 @@ def _span(values: list[int] | None) -> str | None:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _layers(group: list[int | None]) -> str:
-    if group == [None]:
-        return "outside blocks"
-    return str(group[0]) if len(group) == 1 else f"{group[0]}-{group[-1]}"
+def _layers(layers: list[int | None]) -> str:
+    """`0-6, 9, 12`."""
+    return runs_text([il for il in layers if il is not None]) or "outside blocks"

@@ -23,7 +23,7 @@ def _why(node: Node, answer: Plan | BudgetError | None) -> tuple[str, str]:
         return "unavailable", node.problem or ""
     if isinstance(answer, BudgetError):
         return "does_not_fit", answer.message
-    return answer.verdict, "; ".join(shortfall_lines(answer) or answer.reasons)
+    return answer.verdict, "; ".join(shortfall_lines(answer.failures) or answer.reasons)
 
 
 def inventory_object(rows: Rows) -> dict[str, Any]:

@@ -9,11 +9,14 @@ from budget.model.architectures import VALIDATED_COMMIT
 from budget.record import as_dict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from budget.memory.extra import Extra
     from budget.memory.layout import Buffer
     from budget.model.facts import Model
     from budget.planning.described import Described
     from budget.planning.fit import DevicePlan, Plan
+    from budget.planning.usage import Shortfall
 
 ENGINE = {"name": "llama.cpp", "validated_commit": VALIDATED_COMMIT}
 
@@ -47,7 +50,7 @@ def fit_object(
         "buffers": [buffer_object(b) for b in answer.layout.buffers],
         "extras": [extra_object(e) for e in answer.extras],
         "host_memory": host_object(answer),
-        "failures": [{**as_dict(f), "short_bytes": f.short_bytes} for f in answer.failures],
+        "failures": failures_object(answer.failures),
         "max_ctx": max_ctx,
         "suggestions": suggestions,
         "notes": notes_of(answer),
@@ -86,6 +89,11 @@ def settings_object(answer: Plan) -> dict[str, Any]:
         "swa_full": params.swa_full,
         "load_mode": settings.load_mode,
     }
+
+
+def failures_object(failures: Sequence[Shortfall]) -> list[dict[str, Any]]:
+    """What is missing where."""
+    return [{**as_dict(f), "short_bytes": f.short_bytes} for f in failures]
 
 
 def device_object(device: DevicePlan) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from budget.render.lines import printable
-from budget.render.screen import Block, Command, Table, Text, Title
+from budget.render.screen import Block, Cell, Command, Table, Text, Title
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:
@@ -31,21 +31,30 @@ def _part(block: Block) -> str:
     if isinstance(block, Title):
         return f"**{escape(block.word)}**{f': {code(block.of)}' if block.of else ''}"
     if isinstance(block, Command):
-        fence = "```" if "```" not in block.text else "~~~~"
-        return f"{fence}sh\n{block.text}\n{fence}"
+        text = printable(block.text)
+        fence = "```" if "```" not in text else "~~~~"
+        return f"{fence}sh\n{text}\n{fence}"
     if isinstance(block, Table):
-        return "\n".join(_table(block))
+        return "\n".join(_table(block) if block.headers else map(_item, block.rows))
     return ""
+
+
+def _item(row: Sequence[Cell]) -> str:
+    """A row of a table without header: what it is about, and the rest."""
+    first, *rest = (_text(cell) for cell in row)
+    return f"- {code(first)}: {escape(' '.join(rest))}"
+
+
+def _text(cell: Cell) -> str:
+    return (cell if isinstance(cell, str) else cell[0]).strip()
 
 
 def _table(table: Table) -> list[str]:
     """A pipe table."""
-    texts = [[cell if isinstance(cell, str) else cell[0] for cell in row] for row in table.rows]
-    if not texts:
+    if not table.rows:
         return []
-    headers = list(table.headers) or [""] * len(texts[0])
-    rule = [":---" if i in table.left else "---:" for i in range(len(headers))]
-    cells = [[escape(cell.strip()) for cell in row] for row in (headers, *texts)]
+    rule = [":---" if i in table.left else "---:" for i in range(len(table.headers))]
+    cells = [[escape(_text(cell)) for cell in row] for row in (table.headers, *table.rows)]
     return [f"| {' | '.join(row)} |" for row in (cells[0], rule, *cells[1:])]
 
 

@@ -14,7 +14,7 @@ from budget.memory.weights import placed_bytes
 from budget.planning.fit import Plan
 from budget.render.json import ENGINE
 from budget.render.screen import GAP, Block, Table, Text, Title
-from budget.render.words import shortfall_lines
+from budget.render.words import VERDICT, VERDICT_STYLE, runs_text, shortfall_lines
 from budget.units import counted, format_size
 
 _GROUPS = (
@@ -91,14 +91,13 @@ def place_screen(answer: Plan, *, name: str) -> list[Block]:
     rows = []
     for _, run in groupby(range(n_layer), key=lambda il: {g: layers[il][g][0] for g in layers[il]}):
         members = list(run)
-        span = str(members[0]) if len(members) == 1 else f"{members[0]}-{members[-1]}"
         cells = []
         for group in groups:
             where = next((layers[il][group][0] for il in members if group in layers[il]), "")
             size = sum(layers[il][group][1] for il in members if group in layers[il])
             cells.append(f"{where} {format_size(size)}" if size else "-")
-        rows.append([span, *cells])
-    blocks: list[Block] = [Title(name, "bold"), GAP, Table(["layers", *groups], rows), GAP]
+        rows.append([runs_text(members), *cells])
+    blocks = [*_heading(answer, name), GAP, Table(["layers", *groups], rows), GAP]
     for tensor_class in ("input", "output"):
         size, where = _sum(p for p in placement.weights if p.tensor_class == tensor_class)
         blocks.append(Text(f"{tensor_class}: {where} {format_size(size)}"))
@@ -107,14 +106,19 @@ def place_screen(answer: Plan, *, name: str) -> list[Block]:
         blocks.append(
             Text(f"not loaded: {counted(len(placement.skipped), 'tensor')}, {format_size(size)}", "dim")
         )
-    if answer.failures:
-        texts = shortfall_lines(answer)
-        blocks += [
-            GAP,
-            Text("It does not fit; this is where it would go:", "bad"),
-            *(Text(text, "bad") for text in texts),
-        ]
     return blocks
+
+
+def _heading(answer: Plan, name: str) -> list[Block]:
+    """The model; where it does not fit, that first."""
+    if not answer.failures:
+        return [Title(name, "bold")]
+    return [
+        Title(VERDICT[answer.verdict], VERDICT_STYLE[answer.verdict], name),
+        *(Text(text, "bad") for text in shortfall_lines(answer.failures)),
+        GAP,
+        Text("Where it would go:", "bold"),
+    ]
 
 
 _SHOWN = 12

@@ -6,8 +6,8 @@ from typing import Any
 
 from budget.planning.verify import Verification
 from budget.render.json import ENGINE
-from budget.render.screen import GAP, Block, Cell, Table, Title
-from budget.units import format_size
+from budget.render.screen import GAP, Block, Cell, Table, Text, Title
+from budget.units import counted, format_size
 
 
 def verify_object(answer: Verification) -> dict[str, Any]:
@@ -32,10 +32,10 @@ def verify_object(answer: Verification) -> dict[str, Any]:
 
 
 def verify_screen(answer: Verification) -> list[Block]:
-    """The verdict first, then a row per buffer and kind."""
+    """The verdict first, then a row per buffer and kind; a companion model's rows say whose they are."""
     rows: list[list[Cell]] = [
         [
-            row.buffer,
+            row.buffer if row.scope == "main" else f"{row.buffer} ({row.scope})",
             row.kind,
             format_size(row.planned_bytes),
             format_size(row.printed_bytes),
@@ -44,8 +44,12 @@ def verify_screen(answer: Verification) -> list[Block]:
         ]
         for row in answer.rows
     ]
-    return [
-        Title("AGREES", "good") if answer.agrees else Title("DIFFERS", "bad"),
-        GAP,
-        Table(["buffer", "kind", "plan", "llama.cpp", "difference", ""], rows, left=(0, 1)),
-    ]
+    n_differ = sum(not row.agrees for row in answer.rows)
+    of = counted(len(rows), "size")
+    title = Title("DIFFERS", "bad", f"{n_differ} of {of}") if n_differ else Title("AGREES", "good", of)
+    table = Table(["buffer", "kind", "plan", "llama.cpp", "difference", ""], rows, left=(0, 1))
+    rounded = any(row.agrees and row.difference_bytes for row in answer.rows)
+    return [title, GAP, table, *([Text(_ROUNDED, "dim")] if rounded else [])]
+
+
+_ROUNDED = "Smaller differences are llama.cpp's rounding, or within --tolerance."

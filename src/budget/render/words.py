@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from budget.units import GiB, counted, format_size
 
 if TYPE_CHECKING:
-    from budget.planning.fit import Plan, Request
+    from budget.planning.fit import Request
+    from budget.planning.usage import Shortfall
 
 VERDICT = {"fits": "FITS", "does_not_fit": "DOES NOT FIT", "unknown": "UNKNOWN"}
 VERDICT_STYLE = {"fits": "good", "does_not_fit": "bad", "unknown": "warn"}
@@ -38,10 +41,16 @@ def layers_text(request: Request) -> str:
     return "layers not known" if n_layer is None else counted(n_layer, "layer")
 
 
-def shortfall_lines(answer: Plan) -> list[str]:
+def shortfall_lines(failures: Sequence[Shortfall], needs: str = "needs") -> list[str]:
     """What is missing where, a sentence per device that falls short."""
     return [
-        f"{f.device}: needs {format_size(f.required_bytes)}, may use {format_size(f.available_bytes)}, "
+        f"{f.device}: {needs} {format_size(f.required_bytes)}, may use {format_size(f.available_bytes)}, "
         f"short by {format_size(f.short_bytes)}"
-        for f in answer.failures
+        for f in failures
     ]
+
+
+def runs_text(numbers: Sequence[int]) -> str:
+    """`0-6, 9, 12` for rising numbers."""
+    runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), key=lambda item: item[1] - item[0])]
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
