@@ -110,7 +110,7 @@ def inspect_screen(data: dict[str, Any]) -> list[Block]:
         GAP,
         Table(["type", "tensors", "size"], _types(data)),
         GAP,
-        Table(["tensors", "size each", "layers"], _layer_rows(data), left=(2,), wrap=2),
+        Table(["tensors each", "size each", "layers"], _layer_rows(data), left=(2,), wrap=2),
     ]
 
 
