@@ -76,8 +76,6 @@ def compute_buffers(
 
     Raises:
         UsageError: settings with which llama.cpp aborts while it builds or splits the graph.
-
-    Source: llamacpp-compute.md, sections 1 to 7.
     """
     from budget.memory.compute.estimate import estimate
 
