@@ -21,6 +21,7 @@ from budget.planning.fit import (
     max_context,
     placement_of,
     plan,
+    regain_bytes,
     with_context,
 )
 from budget.planning.grid import Point, Series, Sweep
@@ -59,7 +60,7 @@ def sweep(
 
     @cache
     def placed(ngl: Value | None) -> Placement | None:
-        """Where the model lies: of all axes only the offloaded layers move it."""
+        """Where the model lies: `place` reads of all that an axis changes only the offloaded layers."""
         return placement_of(request if ngl is None else _at(request, {"ngl": ngl}))
 
     series = tuple(
@@ -131,15 +132,16 @@ def _searched(base: Request, found: Series, plan_at: Callable[[int], Plan]) -> S
 
 
 def _around(base: Request, found: Series) -> tuple[int | None, int]:
-    """Between which contexts the largest one lies, by the points: one that fits, and one that does not or the limit."""
+    """Between which contexts the largest one lies, by the points: one that fits, and one far too large or the limit."""
     step, limit = context_step(base), context_limit(base)
-    rooms = {
-        n: headroom_bytes(p.plan)
+    plans = {
+        n: p.plan
         for p in found.points
         if p.plan is not None and isinstance(n := p.values["ctx"], int) and n % step == 0 and n <= limit
     }
-    low = max((n for n, room in rooms.items() if room >= 0), default=None)
-    return low, min((n for n, room in rooms.items() if room < 0 and n > (low or 0)), default=limit)
+    low = max((n for n, answer in plans.items() if headroom_bytes(answer) >= 0), default=None)
+    beyond = (n for n, answer in plans.items() if headroom_bytes(answer) < -regain_bytes(answer))
+    return low, min((n for n in beyond if n > (low or 0)), default=limit)
 
 
 def _nearest(found: Series) -> Plan | None:
