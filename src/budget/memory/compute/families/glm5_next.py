@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from budget.gguf.types import F16, F32, I32, I64
 from budget.memory.compute import hyper
-from budget.memory.compute.attention import AttnInput
+from budget.memory.compute.attention_inputs import AttnInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.kda import kda
 from budget.memory.compute.families.mla import dense_or_experts, low_rank_query
