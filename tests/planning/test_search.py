@@ -9,7 +9,8 @@ import pytest
 
 import truth
 from budget.planning.budget import resolve_budget
-from budget.planning.fit import Request, max_context, plan, regain_bytes, with_context
+from budget.planning.fit import Request, plan
+from budget.planning.longest import max_context, regain_bytes, with_context
 from budget.planning.search import largest
 from budget.record import replace
 from budget.runtime.command_line import parse_settings

@@ -72,7 +72,8 @@ def command(
     ] = None,
 ) -> int:
     """Does it fit? A verdict, a row per device, what is missing where, and the largest context that fits."""
-    from budget.planning.fit import max_context, plan
+    from budget.planning.fit import plan
+    from budget.planning.longest import max_context
 
     specs = asked.specs()
     settings_of = [(text.partition("=")[0], text.partition("=")[2]) for text in own or []]

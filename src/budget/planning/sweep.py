@@ -12,19 +12,9 @@ from budget.errors import UnknownAnswerError, UsageError
 from budget.memory.placement import Placement
 from budget.planning.axes import FIELDS, NUMERIC, Value, Values, along, check_axes
 from budget.planning.axis_values import context_ladder
-from budget.planning.fit import (
-    Plan,
-    Request,
-    context_limit,
-    context_step,
-    headroom_bytes,
-    max_context,
-    placement_of,
-    plan,
-    regain_bytes,
-    with_context,
-)
+from budget.planning.fit import Plan, Request, headroom_bytes, placement_of, plan
 from budget.planning.grid import Point, Series, Sweep
+from budget.planning.longest import context_limit, context_step, max_context, regain_bytes, with_context
 from budget.runtime.settings import N_GPU_LAYERS_ALL, N_GPU_LAYERS_AUTO
 
 _LAYERS: Mapping[Value, int] = {"all": N_GPU_LAYERS_ALL, "auto": N_GPU_LAYERS_AUTO}

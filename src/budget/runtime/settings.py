@@ -176,7 +176,7 @@ def resolve(settings: Settings, model: Model) -> ContextParams:
 
     Source: llama-context.cpp, constructor; tools/server/server.cpp for the slots.
     """
-    n_parallel, kv_unified = _slots(settings)
+    n_parallel, kv_unified = slots(settings)
     n_ctx = _n_ctx(settings, model, n_parallel)
     n_batch = settings.n_batch
     if settings.embedding and n_batch > settings.n_ubatch:
@@ -223,8 +223,12 @@ def resolve(settings: Settings, model: Model) -> ContextParams:
     )
 
 
-def _slots(settings: Settings) -> tuple[int, bool]:
-    """Sequences and whether they share one cache."""
+def slots(settings: Settings) -> tuple[int, bool]:
+    """Sequences, and whether they share one cache.
+
+    Raises:
+        UsageError: more sequences than llama.cpp serves.
+    """
     n_parallel, kv_unified = settings.n_parallel, settings.kv_unified
     if n_parallel < 0:
         server = settings.tool == "llama-server"
