@@ -11,6 +11,7 @@ from budget.errors import UsageError
 from budget.machine.device import Machine
 from budget.model.facts import Model
 from budget.planning import fit as fitting
+from budget.planning import longest
 from budget.planning.budget import BudgetValue, resolve_budget
 from budget.planning.described import Described, model_of
 from budget.planning.evict import Eviction
@@ -168,7 +169,7 @@ def max_context(
         UnknownAnswerError: what the answer needs is not known.
     """
     asked = model if isinstance(model, Request) else request(model, settings, **options)
-    return fitting.max_context(asked, limit=limit)
+    return longest.max_context(asked, limit=limit)
 
 
 def admit(

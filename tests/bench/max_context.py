@@ -11,7 +11,8 @@ import truth
 from budget.machine.device import Host, Machine
 from budget.memory.layout import lay_out
 from budget.planning.budget import resolve_budget
-from budget.planning.fit import Request, max_context, with_context
+from budget.planning.fit import Request
+from budget.planning.longest import max_context, with_context
 from budget.runtime.command_line import parse_command_line
 
 HERE = Machine(

@@ -129,7 +129,7 @@ def test_a_described_model_needs_no_trained_context_where_a_context_is_looked_fo
 def test_a_described_model_says_what_its_cache_needs():
     code, out, err = budget(f"max-ctx {NUMBERS} {CARD}")
     assert (code, out) == (7, "")
-    assert "give --layers, --kv-heads and --head-dim, or --kv-bytes-per-token" in err
+    assert "--layers, --kv-heads and --head-dim, or --kv-bytes-per-token" in err
     assert "layers not known" in budget(f"sweep {NUMBERS} --kv-bytes-per-token 1KiB {CARD} --ctx 4k")[1]
 
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from budget.planning.fit import headroom_bytes, max_context, plan, with_context
+from budget.planning.fit import headroom_bytes, plan
+from budget.planning.longest import max_context, with_context
 from budget.planning.search import largest
 from budget.runtime.settings import Settings
 from plans import GiB, described, machine, request

@@ -6,7 +6,8 @@ import random
 import pytest
 
 from budget.api import request as ask
-from budget.planning.fit import context_limit, plan, with_context
+from budget.planning.fit import plan
+from budget.planning.longest import context_limit, with_context
 from budget.planning.profile import memory_profile, profile_object
 from plans import GiB, described, machine, request
 

@@ -125,8 +125,9 @@ def _toml(text: str) -> dict[str, Any]:
 
 def _result(case: Case, folder: Path, models: dict[_Key, Loaded], *, no_cache: bool) -> Result:
     """One case planned and judged; what cannot be planned is a result too."""
-    from budget.planning.fit import max_context, plan
+    from budget.planning.fit import plan
     from budget.planning.gate import Result, judge
+    from budget.planning.longest import max_context
 
     try:
         asked = _question(case, folder, no_cache=no_cache)

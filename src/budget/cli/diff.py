@@ -99,7 +99,8 @@ def _side(asked: Question, spec: str | None, flags: str | None, letter: str) -> 
         if words:
             raise UsageError(f"{spec} is an answer already", hint="flags go with a model")
         return Side(name=spec, answer=_kept(spec))
-    from budget.planning.fit import max_context, plan
+    from budget.planning.fit import plan
+    from budget.planning.longest import max_context
     from budget.render.json import fit_object
 
     mine = _with(asked, spec, words)

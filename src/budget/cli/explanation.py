@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from budget.planning.fit import N_CTX_MOST, Request, context_limit, context_step, plan, with_context
+from budget.planning.fit import Request, plan
+from budget.planning.longest import N_CTX_MOST, context_limit, context_step, with_context
 from budget.units import format_count, format_size
 
 if TYPE_CHECKING:

@@ -72,7 +72,8 @@ def command(
     ] = None,
 ) -> int:
     """Does it fit? A verdict, a row per device, what is missing where, and the largest context that fits."""
-    from budget.planning.fit import max_context, plan
+    from budget.planning.fit import plan
+    from budget.planning.longest import max_context
 
     specs = asked.specs()
     several = len(specs) > 1 or bool(own)

@@ -114,7 +114,6 @@ def _refuse_what_nothing_answers(errors: list[BudgetError], answers: list[Plan])
     if not answers:
         raise errors[0]
     if all(answer.verdict == "unknown" for answer in answers):
-        from budget.errors import UnknownAnswerError
-        from budget.planning.fit import what_to_give
+        from budget.planning.summary import unknown_answer
 
-        raise UnknownAnswerError("; ".join(answers[0].reasons), hint=what_to_give(answers[0]))
+        raise unknown_answer(answers[0])

@@ -59,7 +59,8 @@ def command(
     ] = None,
 ) -> int:
     """The largest total context (-c) that fits, as one integer. Exit 3 and no output if not even one step fits."""
-    from budget.planning.fit import N_CTX_MOST, context_step, max_context, plan, with_context
+    from budget.planning.fit import plan
+    from budget.planning.longest import N_CTX_MOST, context_step, max_context, with_context
     from budget.runtime.settings import resolve
 
     is_chosen = bool(utilization or align or floor)
@@ -155,7 +156,7 @@ def _data(
 
 def _least_useful(asked: Question, request: Request) -> int:
     """`--min-hot-context`, at most what the model was trained with; 0 where none is asked for."""
-    from budget.planning.fit import context_limit
+    from budget.planning.longest import context_limit
 
     least = asked.config.policy.min_hot_context if asked.config is not None else 0
     return min(least, context_limit(request)) if least else 0
@@ -176,7 +177,7 @@ def _chosen(request: Request, share: str | None, align: str | None, floor: str |
 def _too_little(request: Request, share: str | None, align: str | None) -> str:
     """Why no context is left although the smallest fits: of what fits, not one multiple; or too small a share."""
     from budget.planning.ceiling import share_of
-    from budget.planning.fit import context_limit, max_context
+    from budget.planning.longest import context_limit, max_context
     from budget.record import replace
     from budget.units import format_count
 

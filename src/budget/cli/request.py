@@ -47,7 +47,7 @@ def command(
 
 def _capacity(asked: Question) -> int:
     """Context of one slot of the model within the budget, tokens."""
-    from budget.planning.fit import max_context, with_context
+    from budget.planning.longest import max_context, with_context
     from budget.runtime.settings import resolve
 
     if asked.values.get("model") is None and not asked.line and asked.described is None:

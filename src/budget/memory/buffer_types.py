@@ -30,6 +30,9 @@ _HOST_NAME = {
 """Backends with a pinned host buffer type; Metal, RPC and OpenCL have none."""
 ROW_PADDING_ELEMS = 512
 """ggml-cuda/common.cuh, MATRIX_ROW_PADDING."""
+OFFLOAD_MIN_BATCH = 32
+"""Rows from which a GPU takes an operation whose weight lies in host memory (each backend's `offload_op`; the
+environment variable GGML_OP_OFFLOAD_MIN_BATCH changes it)."""
 NO_MMAP_BACKENDS = frozenset({"opencl", "hexagon"})
 """Devices that report `mmap_support` false; integrated CUDA and Vulkan devices do as well."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from budget.memory.buffer_types import OFFLOAD_MIN_BATCH, ROW_PADDING_ELEMS
 from budget.memory.kv_cache import n_embd_k_gqa, swa_cells
 from budget.memory.layout import Layout
 from budget.memory.placement import PlacedTensor
@@ -15,8 +16,6 @@ from budget.record import record
 from budget.runtime.settings import ContextParams
 from budget.units import round_up
 
-MATRIX_ROW_PADDING = 512
-"""Elements; common.cuh."""
 _FLOATS = frozenset({"f32", "f16", "bf16"})
 _NO_MMQ = frozenset({"iq1_m", "tq1_0", "tq2_0", "q8_K"})
 """Quantised types without an integer kernel (mmq.cu, `ggml_cuda_should_use_mmq`)."""
@@ -24,8 +23,6 @@ _MMVQ_MAX_ROWS = 8
 """Up to this many rows no matrix kernel runs (mmvq.cuh, MMVQ_MAX_BATCH_SIZE)."""
 _MMF_MAX_ROWS = 16
 """Up to this many rows a float weight needs no cuBLAS (mmf.cu, `ggml_cuda_should_use_mmf`)."""
-_OFFLOAD_MIN_ROWS = 32
-"""GGML_OP_OFFLOAD_MIN_BATCH."""
 _N_SM_MAX = 192
 """Streaming multiprocessors of the largest cards, rounded up (188 on an RTX PRO 6000, 148 on a B200)."""
 _FIXUP_BYTES = _N_SM_MAX * 128 * 128 * 4
@@ -88,7 +85,7 @@ def _products(layout: Layout, index: int) -> Iterator[tuple[PlacedTensor, int]]:
     """Matrices that device `index` multiplies with, and by how many rows at most."""
     params = layout.params
     rows = params.n_ubatch
-    takes_host = params.op_offload and index == 0 and rows >= _OFFLOAD_MIN_ROWS
+    takes_host = params.op_offload and index == 0 and rows >= OFFLOAD_MIN_BATCH
     for placed in layout.placement.weights:
         if placed.op not in ("MUL_MAT", "MUL_MAT_ID") or placed.tensor.n_dims < 2:
             continue
@@ -112,8 +109,8 @@ def _product(model: Model, placed: PlacedTensor, rows: int, *, quants_by_blas: b
     used = _experts(model, placed)
     if name not in _FLOATS and name not in _NO_MMQ and not (quants_by_blas and rows >= 64):
         if rows <= _MMVQ_MAX_ROWS:
-            return False, 9 * rows * used * round_up(n_in, MATRIX_ROW_PADDING) // 8
-        quantised = 9 * rows * used * round_up(n_in, MATRIX_ROW_PADDING) // 8  # block_q8_1: 36 bytes per 32
+            return False, 9 * rows * used * round_up(n_in, ROW_PADDING_ELEMS) // 8
+        quantised = 9 * rows * used * round_up(n_in, ROW_PADDING_ELEMS) // 8  # block_q8_1: 36 bytes per 32
         return False, quantised + 8 * rows * used * (used > 1) + _FIXUP_BYTES
     if rows <= _MMF_MAX_ROWS:
         return False, 0

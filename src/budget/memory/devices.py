@@ -12,11 +12,9 @@ from budget.machine.device import Device, Machine
 from budget.model.facts import Model
 from budget.record import replace
 from budget.runtime.device_checks import numbered, refuse_repeated
-from budget.runtime.settings import Settings
+from budget.runtime.settings import MAX_DEVICES, Settings
 from budget.units import counted
 
-MAX_DEVICES = 16
-"""llama.h, `llama_max_devices`."""
 ROW_SPLIT_BACKENDS = frozenset({"sycl", "hexagon"})
 """Backends that still export `ggml_backend_split_buffer_type` at the validated commit."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from budget.errors import UsageError
 from budget.gguf.types import F32, GGMLType
 from budget.model.facts import Model
-from budget.model.read import indexer_full_layers
+from budget.model.layers import indexer_full_layers
 from budget.record import record
 from budget.runtime.settings import N_CTX_PADDING, ContextParams
 from budget.units import round_up

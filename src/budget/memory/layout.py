@@ -24,7 +24,8 @@ Basis = Literal["exact", "formula", "estimate"]
 HOST = "CPU"
 """Name of the host as a memory device."""
 REALLY_ALLOCATED = frozenset({"recurrent", "state"})
-"""Caches that llama.cpp allocates even when it only measures (llamacpp-memory rule 2.7)."""
+"""Caches that llama.cpp allocates even when it only measures (llama-memory-recurrent.cpp and
+llama-kv-cache-dsv4.cpp never ask `no_alloc`)."""
 _CHECKED_BACKENDS = frozenset({"cuda", "cpu", "rpc"})
 """Backends whose weight and cache arithmetic was held against real allocations."""
 

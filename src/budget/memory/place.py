@@ -197,7 +197,7 @@ def _layer_of(choice: _Choice, layer: int | None) -> int | None:
 
 
 def _is_skipped(model: Model, settings: Settings, name: str, layer: int | None) -> bool:
-    """Blocks for multi-token prediction are loaded only when asked for (llamacpp-memory rule 2.6)."""
+    """Blocks for multi-token prediction are loaded only when asked for (src/models/*.cpp, `TENSOR_SKIP`)."""
     arch = model.arch
     if arch is None or arch.mtp in (None, "loaded") or layer is None or layer < model.n_layer:
         return False

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from budget.gguf.header import TensorInfo
+from budget.gguf.types import GGMLType
 from budget.memory.buffer_types import CUDA_FAMILY
 from budget.memory.placement import BufferType
 from budget.model.facts import Model
 
-_CUDA_MUL_MAT = frozenset(
-    (
-        "f32 f16 bf16 q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 mxfp4 nvfp4 q2_K q3_K q4_K q5_K q6_K q8_K iq1_m "
-        "iq1_s iq2_s iq2_xs iq2_xxs iq3_s iq3_xxs iq4_nl iq4_xs "
-    ).split()
+CUDA_MUL_MAT = frozenset(
+    "f32 f16 bf16 q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 mxfp4 nvfp4 q2_K q3_K q4_K q5_K q6_K q8_K "
+    "iq1_m iq1_s iq2_s iq2_xs iq2_xxs iq3_s iq3_xxs iq4_nl iq4_xs".split()
 )
+"""Types of matrices that ggml-cuda multiplies with (ggml-cuda.cu, `supports_op`)."""
 _CUDA_GET_ROWS = frozenset(
-    (
-        "f16 f32 bf16 i32 q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 q2_K q3_K q4_K q5_K q6_K iq2_xxs iq2_xs "
-        "iq2_s iq3_xxs iq3_s iq1_s iq1_m iq4_xs "
-    ).split()
+    "f16 f32 bf16 i32 q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 q2_K q3_K q4_K q5_K q6_K "
+    "iq2_xxs iq2_xs iq2_s iq3_xxs iq3_s iq1_s iq1_m iq4_xs".split()
 )
 _CUDA_ARITHMETIC = frozenset({"f32", "f16"})
 
@@ -36,9 +34,9 @@ def accepts(buffer_type: BufferType, tensor: TensorInfo, op: str, model: Model) 
 def _cuda(tensor: TensorInfo, op: str, model: Model) -> bool:
     name = tensor.type.name
     if op in ("MUL_MAT", "MUL_MAT_ID"):
-        return name in _CUDA_MUL_MAT
+        return name in CUDA_MUL_MAT
     if op == "GET_ROWS":
-        return name in _CUDA_GET_ROWS or (name in ("iq4_nl", "mxfp4") and tensor.ne[0] % 256 == 0)
+        return cuda_gets_rows(tensor.type, tensor.ne[0])
     if op in ("ADD", "MUL", "DIV"):
         return name in _CUDA_ARITHMETIC
     if op == "SCALE":
@@ -48,6 +46,11 @@ def _cuda(tensor: TensorInfo, op: str, model: Model) -> bool:
     if op == "SSM_SCAN":
         return _cuda_ssm_scan(tensor, model)
     return True
+
+
+def cuda_gets_rows(type_: GGMLType, n_elems: int) -> bool:
+    """Whether ggml-cuda takes rows of `n_elems` elements from a table of `type_` (ggml-cuda.cu, `supports_op`)."""
+    return type_.name in _CUDA_GET_ROWS or (type_.name in ("iq4_nl", "mxfp4") and n_elems % 256 == 0)
 
 
 def _cuda_ssm_scan(tensor: TensorInfo, model: Model) -> bool:

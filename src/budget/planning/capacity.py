@@ -8,17 +8,8 @@ from typing import Literal
 
 from budget.errors import UsageError
 from budget.planning.curve import Curve
-from budget.planning.fit import (
-    N_CTX_MOST,
-    Plan,
-    Request,
-    Verdict,
-    context_limit,
-    context_step,
-    max_context,
-    plan,
-    with_context,
-)
+from budget.planning.fit import Plan, Request, Verdict, plan
+from budget.planning.longest import N_CTX_MOST, context_limit, context_step, max_context, with_context
 from budget.planning.policy import Policy, apply_policy, host_cold_bytes
 from budget.units import format_size, round_up
 

@@ -10,15 +10,8 @@ from typing import Literal
 from budget.errors import UsageError
 from budget.planning.budget import Budget, Cap
 from budget.planning.curve import Curve
-from budget.planning.fit import (
-    N_CTX_MOST,
-    Request,
-    context_limit,
-    context_step,
-    max_context,
-    plan,
-    with_context,
-)
+from budget.planning.fit import Request, plan
+from budget.planning.longest import N_CTX_MOST, context_limit, context_step, max_context, with_context
 from budget.units import round_up
 
 Limit = Literal["model", "requested", "runtime", "hardware", "none"]

@@ -10,7 +10,7 @@ from budget.errors import UsageError
 from budget.gguf.contents import Header
 from budget.gguf.types import GGMLType
 from budget.model.facts import Architecture, Model
-from budget.model.read import MAX_LAYERS
+from budget.model.limits import LLAMA_MAX_LAYERS
 from budget.planning.quant import quant_named
 from budget.units import MAX_BYTES, counted, parse_size
 
@@ -57,8 +57,8 @@ class Described:
             n = getattr(self, name)
             if n is not None and n < 1:
                 raise UsageError(f"{name} {n}: must be at least 1")
-        if self.n_layer is not None and self.n_layer > MAX_LAYERS:
-            raise UsageError(f"n_layer {self.n_layer}: llama.cpp takes at most {MAX_LAYERS}")
+        if self.n_layer is not None and self.n_layer > LLAMA_MAX_LAYERS:
+            raise UsageError(f"n_layer {self.n_layer}: llama.cpp takes at most {LLAMA_MAX_LAYERS}")
 
     def cache_bytes_per_token(self, type_k: GGMLType, type_v: GGMLType) -> int | None:
         """Bytes of K and V of all blocks for one token; None where it is not known.

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from budget.errors import UnknownAnswerError
-from budget.planning.fit import Plan, Request, plan, what_to_give
+from budget.planning.fit import Plan, Request, plan
 from budget.planning.residents import Live, Resident, beside, is_measured
+from budget.planning.summary import unknown_answer
 from budget.planning.usage import TOTAL, Usage
 
 
@@ -49,7 +49,7 @@ def evict(
         return Eviction(residents=(), plan=answer)
     alone = plan(beside(request, residents, live=live, without=[r.name for r in candidates]))
     if alone.verdict == "unknown":
-        raise UnknownAnswerError("; ".join(alone.reasons), hint=what_to_give(alone))
+        raise unknown_answer(alone)
     if not alone.fits:
         return None
     for names in _sets(request, answer, candidates, live):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from budget.machine.device import Device, Machine
@@ -11,22 +11,16 @@ from budget.memory.layout import HOST, Basis, Layout, lay_out
 from budget.memory.placement import Placement
 from budget.model.facts import Model
 from budget.planning.budget import UNLIMITED, Budget, Cap
-from budget.planning.search import largest
 from budget.planning.usage import Shortfall, Usage, add_usage, check
 from budget.record import field, record, replace
-from budget.runtime.settings import N_CTX_PADDING, Settings, resolve
+from budget.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from budget.planning.described import Described
 
-__all__ = [
-    "DevicePlan", "Plan", "Request", "Shortfall", "Verdict", "context_limit", "context_step", "headroom_bytes",
-    "max_context", "placement_of", "plan", "with_context",
-]  # fmt: skip
+__all__ = ["DevicePlan", "Plan", "Request", "Shortfall", "Verdict", "headroom_bytes", "placement_of", "plan"]
 
 Verdict = Literal["fits", "does_not_fit", "unknown"]
-N_CTX_MOST = (1 << 31) - 1
-"""Most tokens that `-c` takes: llama.cpp reads it into an int32."""
 
 
 @record
@@ -253,14 +247,6 @@ def _unknown_model(request: Request, layout: Layout) -> tuple[str, ...]:
     return ()
 
 
-def what_to_give(answer: Plan) -> str:
-    """What would make an unknown answer known."""
-    request = answer.request
-    if request.described is not None and _unknown_model(request, answer.layout):
-        return "give --layers, --kv-heads and --head-dim, or --kv-bytes-per-token"
-    return "give a budget in bytes, or --assume ARCH for an unknown architecture"
-
-
 def headroom_bytes(answer: Plan) -> int:
     """Bytes left on the device that binds, negative where one falls short.
 
@@ -315,68 +301,3 @@ def placement_of(request: Request) -> Placement | None:
     if request.accounting == "fit":
         settings = replace(settings, load_mode="none")  # as `lay_out` measures then
     return place(request.model, settings, request.machine)
-
-
-def with_context(request: Request, n_ctx: int) -> Request:
-    """The same request at another total context, tokens."""
-    return replace(request, settings=replace(request.settings, n_ctx=n_ctx, kv_unified_per_slot=0))
-
-
-def context_step(request: Request) -> int:
-    """Tokens by which the total context can change: llama.cpp pads each stream to 256 cells."""
-    return N_CTX_PADDING * _n_stream(request)
-
-
-def context_limit(request: Request) -> int:
-    """Largest total context worth asking for, tokens: the trained context for every stream.
-
-    Where no trained context is known (a described model), it is the most that llama.cpp reads.
-    """
-    return min((request.model.n_ctx_train or N_CTX_MOST) * _n_stream(request), N_CTX_MOST)
-
-
-def _n_stream(request: Request) -> int:
-    """Streams of the K/V cache, whatever the context, which may be what is asked for."""
-    is_open = not request.model.n_ctx_train and not request.settings.n_ctx
-    settings = replace(request.settings, n_ctx=N_CTX_PADDING) if is_open else request.settings
-    return resolve(settings, request.model).n_stream
-
-
-def max_context(
-    request: Request,
-    *,
-    limit: int | None = None,
-    low: int | None = None,
-    plan_at: Callable[[int], Plan] | None = None,
-) -> int | None:
-    """The largest total context (`-c`) with which `request` fits, in whole steps; None if not even one step does.
-
-    Every candidate is a full plan; the search never assumes a straight line.
-
-    Args:
-        limit: do not look beyond this many tokens; the trained context by default.
-        low: a multiple of the step that is known to fit, tokens; one step by default.
-        plan_at: plans `request` at a context; one that remembers its plans saves making them again.
-
-    Raises:
-        UnknownAnswerError: what the answer needs is not known.
-    """
-    from budget.errors import UnknownAnswerError
-
-    step = context_step(request)
-    limit = max(limit or context_limit(request), step)
-    at = plan_at or _planner(request)
-
-    def room(n_ctx: int) -> int:
-        answer = at(n_ctx)
-        if answer.reasons:
-            raise UnknownAnswerError("; ".join(answer.reasons), hint=what_to_give(answer))
-        return headroom_bytes(answer)
-
-    return largest(room, low=low or step, high=limit, step=step)
-
-
-def _planner(request: Request) -> Callable[[int], Plan]:
-    """Plans `request` at any context, placed once."""
-    placement = placement_of(request)
-    return lambda n_ctx: plan(with_context(request, n_ctx), placement=placement)

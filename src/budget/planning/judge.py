@@ -6,7 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from budget.errors import UnknownAnswerError
-from budget.planning.fit import Request, Verdict, max_context, plan, with_context
+from budget.planning.fit import Request, Verdict, plan
+from budget.planning.longest import max_context, with_context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,7 +112,7 @@ class _Search:
         for _ in range(MAX_SETTLING):
             packing = self.pack(order, last[0], around, at_least)
             if packing is not None and packing.largest_hosted != copied:
-                # the first device copies the largest tensor of the host: llamacpp-compute.md, op_offload
+                # the first device copies the largest tensor of the host (ggml-backend.cpp, `op_offload`)
                 around[0] += packing.largest_hosted - copied
                 copied = packing.largest_hosted
                 packing = self.pack(order, last[0], around, at_least) or packing

@@ -10,15 +10,8 @@ from typing import Any
 from budget.memory.layout import Basis
 from budget.planning.budget import HOST
 from budget.planning.curve import Curve, trace
-from budget.planning.fit import (
-    Plan,
-    Request,
-    context_limit,
-    context_step,
-    placement_of,
-    plan,
-    with_context,
-)
+from budget.planning.fit import Plan, Request, placement_of, plan
+from budget.planning.longest import context_limit, context_step, with_context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import Literal
 
 from budget.errors import UsageError
 from budget.machine.device import Machine
+from budget.memory.buffer_types import OFFLOAD_MIN_BATCH
 from budget.memory.layout import HOST, Layout, cache_buffer_type
 from budget.memory.placement import PlacedTensor
 from budget.model.facts import Model
@@ -28,8 +29,6 @@ FILL = 0.5
 """Share of a slot's context that is taken to be filled while a token is generated."""
 ACTIVATION_BYTES = 4
 """Bytes of an activation's element: ggml keeps them in f32."""
-OFFLOAD_MIN_BATCH = 32
-"""ggml-cuda.cu, `GGML_OP_OFFLOAD_MIN_BATCH`: batches from here on copy host weights to the GPU."""
 _EXPERTS = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps\.")
 
 

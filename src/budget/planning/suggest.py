@@ -7,7 +7,8 @@ from typing import Any
 
 from budget.errors import BudgetError
 from budget.memory.layout import HOST
-from budget.planning.fit import Plan, Request, context_limit, max_context, plan, with_context
+from budget.planning.fit import Plan, Request, plan
+from budget.planning.longest import context_limit, max_context, with_context
 from budget.planning.summary import weights_alone
 from budget.planning.unified import POOL
 from budget.planning.usage import TOTAL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from budget.errors import UnknownAnswerError
 from budget.machine.device import Machine
 from budget.planning.budget import HOST
 from budget.planning.fit import Plan, headroom_bytes, shared_memory
@@ -196,6 +197,11 @@ def what_to_give(answer: Plan) -> list[str]:
     if described is None and (request.model.arch is None or request.model.arch.memory == "unsupported"):
         found.append("Say whose memory rules hold: --assume ARCH")
     return found
+
+
+def unknown_answer(answer: Plan) -> UnknownAnswerError:
+    """The error that an unknown answer is where nothing but a known one will do."""
+    return UnknownAnswerError("; ".join(answer.reasons), hint="; ".join(what_to_give(answer)) or None)
 
 
 def memory_of(machine: Machine) -> dict[str, int | None]:

@@ -12,18 +12,9 @@ from budget.errors import UnknownAnswerError, UsageError
 from budget.memory.placement import Placement
 from budget.planning.axes import FIELDS, NUMERIC, Value, Values, along, check_axes
 from budget.planning.axis_values import context_ladder
-from budget.planning.fit import (
-    Plan,
-    Request,
-    context_limit,
-    context_step,
-    headroom_bytes,
-    max_context,
-    placement_of,
-    plan,
-    with_context,
-)
+from budget.planning.fit import Plan, Request, headroom_bytes, placement_of, plan
 from budget.planning.grid import Point, Series, Sweep
+from budget.planning.longest import context_limit, context_step, max_context, regain_bytes, with_context
 from budget.runtime.settings import N_GPU_LAYERS_ALL, N_GPU_LAYERS_AUTO
 
 _LAYERS: Mapping[Value, int] = {"all": N_GPU_LAYERS_ALL, "auto": N_GPU_LAYERS_AUTO}
@@ -59,7 +50,7 @@ def sweep(
 
     @cache
     def placed(ngl: Value | None) -> Placement | None:
-        """Where the model lies: of all axes only the offloaded layers move it."""
+        """Where the model lies: `place` reads of all that an axis changes only the offloaded layers."""
         return placement_of(request if ngl is None else _at(request, {"ngl": ngl}))
 
     series = tuple(
@@ -131,15 +122,16 @@ def _searched(base: Request, found: Series, plan_at: Callable[[int], Plan]) -> S
 
 
 def _around(base: Request, found: Series) -> tuple[int | None, int]:
-    """Between which contexts the largest one lies, by the points: one that fits, and one that does not or the limit."""
+    """Between which contexts the largest one lies, by the points: one that fits, and one far too large or the limit."""
     step, limit = context_step(base), context_limit(base)
-    rooms = {
-        n: headroom_bytes(p.plan)
+    plans = {
+        n: p.plan
         for p in found.points
         if p.plan is not None and isinstance(n := p.values["ctx"], int) and n % step == 0 and n <= limit
     }
-    low = max((n for n, room in rooms.items() if room >= 0), default=None)
-    return low, min((n for n, room in rooms.items() if room < 0 and n > (low or 0)), default=limit)
+    low = max((n for n, answer in plans.items() if headroom_bytes(answer) >= 0), default=None)
+    beyond = (n for n, answer in plans.items() if headroom_bytes(answer) < -regain_bytes(answer))
+    return low, min((n for n in beyond if n > (low or 0)), default=limit)
 
 
 def _nearest(found: Series) -> Plan | None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from budget.planning.fit import Plan, Request, context_limit, context_step, max_context, plan, with_context
+from budget.planning.fit import Plan, Request, plan
+from budget.planning.longest import context_limit, context_step, max_context, with_context
 from budget.planning.offload import offloads
 from budget.runtime.handlers import NO_PIPELINING
 from budget.runtime.settings import LLAMA_MAX_SEQ, N_CTX_MIN_FIT, N_GPU_LAYERS_ALL, resolve

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from budget.errors import UsageError
+from budget.model.limits import LLAMA_MAX_LAYERS
 from budget.runtime import values
 from budget.runtime.settings import CACHE_TYPES, FIT_CTX_FULL, N_GPU_LAYERS_ALL, N_GPU_LAYERS_AUTO
 
@@ -16,8 +17,6 @@ DENSE_REGEX = r"\.ffn_(up|down|gate)\."
 NO_PIPELINING = ("no-pipelining", "CPU")
 """A tensor override that matches no tensor's name: with any at all llama.cpp keeps one copy of a graph's inputs
 (llama-context.cpp, constructor: no pipeline parallelism where `has_tensor_overrides`)."""
-LLAMA_MAX_LAYERS = 512
-"""llama-hparams.h: overrides of later layers can match nothing."""
 
 
 class Given(NamedTuple):
@@ -149,6 +148,7 @@ def _first_layers(name: str, regex: str) -> Handler:
         n = state.number(given)
         if n < 0:
             raise UsageError(f"{given.written} {given.text}: must be 0 or more")
+        # overrides of layers that no model has can match nothing
         state.extend(name, [(f"blk\\.{i}{regex}", "CPU") for i in range(min(n, LLAMA_MAX_LAYERS))])
 
     return handle

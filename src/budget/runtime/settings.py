@@ -28,6 +28,8 @@ FIT_CTX_FULL = -1
 """`fit_params_min_ctx` after an explicit `-c 0`: UINT32_MAX in an int32."""
 LLAMA_MAX_SEQ = 256
 """Most sequences of one context (llama-cparams.h)."""
+MAX_DEVICES = 16
+"""Most devices of one model, and more than the values of `-ts` and `-fitt` (llama.cpp, `llama_max_devices`)."""
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 """What `-ctk` and `-ctv` accept (common/arg.cpp, `kv_cache_types`)."""
 
@@ -172,10 +174,9 @@ def resolve(settings: Settings, model: Model) -> ContextParams:
     Raises:
         UsageError: a combination that llama.cpp refuses, or a value out of range.
 
-    Source: llama-context.cpp, constructor; tools/server/server.cpp for the slots;
-    llamacpp-memory rules 3.1 and 6.5.
+    Source: llama-context.cpp, constructor; tools/server/server.cpp for the slots.
     """
-    n_parallel, kv_unified = _slots(settings)
+    n_parallel, kv_unified = slots(settings)
     n_ctx = _n_ctx(settings, model, n_parallel)
     n_batch = settings.n_batch
     if settings.embedding and n_batch > settings.n_ubatch:
@@ -222,8 +223,12 @@ def resolve(settings: Settings, model: Model) -> ContextParams:
     )
 
 
-def _slots(settings: Settings) -> tuple[int, bool]:
-    """Sequences and whether they share one cache."""
+def slots(settings: Settings) -> tuple[int, bool]:
+    """Sequences, and whether they share one cache.
+
+    Raises:
+        UsageError: more sequences than llama.cpp serves.
+    """
     n_parallel, kv_unified = settings.n_parallel, settings.kv_unified
     if n_parallel < 0:
         server = settings.tool == "llama-server"

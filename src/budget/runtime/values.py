@@ -10,10 +10,9 @@ import re
 
 from budget.errors import UsageError
 from budget.nearest import one_of
+from budget.runtime.settings import MAX_DEVICES
 from budget.units import parse_count
 
-MAX_DEVICES = 16
-"""llama.cpp, `llama_max_devices`: a list of shares must be shorter."""
 INT32_MAX = (1 << 31) - 1
 TRUE, FALSE, AUTO = ("on", "enabled", "true", "1"), ("off", "disabled", "false", "0"), ("auto", "-1")
 """`common_arg_utils::is_truthy`, `is_falsey`, `is_autoy`."""

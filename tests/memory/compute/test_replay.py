@@ -116,7 +116,7 @@ def test_the_tensors_alive_at_the_peak_fit_the_buffer(name):
 
 
 def test_fit_accounting_counts_one_more_hidden_state_per_later_device():
-    """llama.cpp's own fit forgets which device the graph builder chose (llamacpp-compute, section 1)."""
+    """llama.cpp's own fit forgets which device the graph builder chose (`ggml_backend_sched_reserve_size`)."""
     rows = [r for r in ROWS if any("compute_no_alloc" in b for b in r["buffers"].values())]
     assert rows
     checked = 0

@@ -7,22 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from budget.memory.buffer_types import ROW_PADDING_ELEMS
 from budget.memory.compute.ffn import SRC1_F32
 from budget.memory.compute.tensor import Tensor, is_contiguous, is_contiguous_rows, nbytes, nelements, strides
+from budget.memory.supports import CUDA_MUL_MAT, cuda_gets_rows
 
 _ALWAYS = frozenset(
     "NONE RESHAPE VIEW PERMUTE TRANSPOSE ADD_ID ADD1 SQR SQRT SIN COS CLAMP LOG DUP ARGMAX COUNT_EQUAL CONT "
     "DIAG_MASK_INF SOFT_MAX TOP_K ARGSORT PAD UPSCALE PAD_REFLECT_1D ARANGE TIMESTEP_EMBEDDING LEAKY_RELU RWKV_WKV6 "
     "GATED_LINEAR_ATTN RWKV_WKV7 GATED_DELTA_NET FILL CUMSUM TRI DIAG SOLVE_TRI CONV_TRANSPOSE_2D POOL_1D POOL_2D "
     "DSV4_HC_COMB DSV4_HC_PRE DSV4_HC_POST CONV_TRANSPOSE_1D CONV_2D_DW".split()
-)
-_MUL_MAT = frozenset(
-    "f32 f16 bf16 q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 mxfp4 nvfp4 q2_K q3_K q4_K q5_K q6_K q8_K "
-    "iq1_m iq1_s iq2_s iq2_xs iq2_xxs iq3_s iq3_xxs iq4_nl iq4_xs".split()
-)
-_GET_ROWS = frozenset(
-    "f16 f32 bf16 i32 q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 q2_K q3_K q4_K q5_K q6_K "
-    "iq2_xxs iq2_xs iq2_s iq3_xxs iq3_s iq1_s iq1_m iq4_xs".split()
 )
 _SET_ROWS = frozenset("f32 f16 bf16 q4_0 q4_1 q5_0 q5_1 q8_0 iq4_nl".split())
 _FLOATS = frozenset({"f32", "f16", "bf16"})
@@ -33,8 +27,6 @@ _FATTN_VEC_PAIRS = frozenset({("f16", "f16"), ("bf16", "bf16"), ("q4_0", "q4_0")
 """Pairs of K and V types that the vector kernel is compiled for without GGML_CUDA_FA_ALL_QUANTS."""
 FATTN_KQ_STRIDE = 256
 """fattn-common.cuh."""
-ROW_PADDING_ELEMS = 512
-"""common.cuh, MATRIX_ROW_PADDING."""
 
 
 class Rules:
@@ -121,12 +113,12 @@ def _mul_mat(t: Tensor) -> bool:
         return False
     if t.param == SRC1_F32:
         return False
-    return a.type.name in _MUL_MAT
+    return a.type.name in CUDA_MUL_MAT
 
 
 def _get_rows(t: Tensor) -> bool:
     a = t.src[0]
-    return a.type.name in _GET_ROWS or (a.type.name in ("iq4_nl", "mxfp4") and a.ne[0] % 256 == 0)
+    return cuda_gets_rows(a.type, a.ne[0])
 
 
 def _set_rows(t: Tensor) -> bool:

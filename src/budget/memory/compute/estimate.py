@@ -6,21 +6,17 @@ from budget.memory.compute.result import ComputeBuffers
 from budget.memory.placement import Placement
 from budget.model.facts import Model
 from budget.runtime.settings import ContextParams
-from budget.units import round_up
+from budget.units import MiB, round_up
 
 GUARD = 1.35
-"""Largest error of the closed forms against measurements of mixture-of-experts models (llamacpp-compute.md, 9)."""
-_MIB = 1 << 20
+"""Largest error of the closed forms against measured mixture-of-experts models; llama.cpp has no such factor."""
 
 
 def estimate(model: Model, params: ContextParams, placement: Placement, *, note: str) -> ComputeBuffers:
-    """The largest of the phases' sums on every device.
-
-    Source: llamacpp-compute.md, section 9: full offload to one GPU; other placements take the same per device.
-    """
+    """The largest of the phases' sums: that of full offload to one GPU, and as much on every device otherwise."""
     n_tokens = min(params.n_ctx, params.n_ubatch)
-    peak = round_up(int(GUARD * _peak(model, params, n_tokens)), _MIB)
-    host = round_up(int(GUARD * (_inputs(model, params, n_tokens) + 8 * n_tokens * model.n_embd)), _MIB)
+    peak = round_up(int(GUARD * _peak(model, params, n_tokens)), MiB)
+    host = round_up(int(GUARD * (_inputs(model, params, n_tokens) + 8 * n_tokens * model.n_embd)), MiB)
     sizes = {t.name: peak for t in placement.device_buffer_types}
     if not sizes:
         host = peak

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from budget.gguf.types import F32, GGMLType
-from budget.memory.compute.attention import AttnInput, KvInput
+from budget.memory.compute.attention_inputs import AttnInput, KvInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.tensor import Tensor, strides
 

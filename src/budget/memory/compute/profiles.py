@@ -11,8 +11,6 @@ from budget.memory.compute import cuda
 from budget.memory.compute.tensor import Tensor, nbytes
 from budget.memory.placement import BufferType, Placement
 
-OFFLOAD_MIN_BATCH = 32
-"""Rows from which a GPU takes an operation whose weight lies in host memory (GGML_OP_OFFLOAD_MIN_BATCH)."""
 _ASYNC_WITH_EVENTS = CUDA_FAMILY | {"metal", "vulkan", "rpc"}
 """Backends whose devices report async compute and events: what pipeline parallelism needs."""
 _EXACT_FROM = (7, 5)

@@ -6,8 +6,9 @@ Source: ggml-backend.cpp, `ggml_backend_sched_split_graph`.
 from __future__ import annotations
 
 from budget.errors import UsageError
+from budget.memory.buffer_types import OFFLOAD_MIN_BATCH
 from budget.memory.compute.fusion import Deps, alloc_deps
-from budget.memory.compute.profiles import OFFLOAD_MIN_BATCH, Backend
+from budget.memory.compute.profiles import Backend
 from budget.memory.compute.tensor import VIEW_OPS, Tensor, strides
 from budget.record import record
 

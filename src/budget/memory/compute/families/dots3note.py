@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from budget.memory.compute.attention import AttnInput, KvInput
+from budget.memory.compute.attention_inputs import AttnInput, KvInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.mla import absorbed, dense_or_experts, latent_sizes, low_rank_query
 from budget.memory.compute.indexer import SparseInput, indexer_top_k, sparse_input

@@ -6,7 +6,7 @@ from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.mla import absorbed, dense_or_experts, latent_sizes, low_rank_query
 from budget.memory.compute.indexer import SparseInput, indexer_top_k, sparse_input
 from budget.memory.compute.tensor import Tensor
-from budget.model.read import indexer_full_layers
+from budget.model.layers import indexer_full_layers
 
 
 def deepseek32(g: Builder) -> None:

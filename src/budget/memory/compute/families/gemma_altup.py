@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from budget.gguf.types import I32
-from budget.memory.compute.attention import AttnInput
+from budget.memory.compute.attention_inputs import AttnInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.layers import normed_heads
 from budget.memory.compute.tensor import Tensor, strides

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from budget.gguf.types import F16, F32, I32, I64
 from budget.memory.compute import hyper
-from budget.memory.compute.attention import AttnInput
+from budget.memory.compute.attention_inputs import AttnInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.kda import kda
 from budget.memory.compute.families.mla import dense_or_experts, low_rank_query
 from budget.memory.compute.indexer import indexer_score
 from budget.memory.compute.tensor import Tensor, nelements, strides
-from budget.model.read import indexer_full_layers
+from budget.model.layers import indexer_full_layers
 from budget.units import round_up
 
 POOL_PADDING = 64

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from budget.gguf.types import F32
 from budget.memory.compute import hyper
-from budget.memory.compute.attention import AttnInput
+from budget.memory.compute.attention_inputs import AttnInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.mla import absorbed, dense_or_experts, latent_sizes, low_rank_query
 from budget.memory.compute.indexer import SparseInput, indexer_top_k, sparse_input
 from budget.memory.compute.tensor import Tensor, strides
-from budget.model.read import indexer_full_layers
+from budget.model.layers import indexer_full_layers
 
 
 def hy_v4(g: Builder) -> None:

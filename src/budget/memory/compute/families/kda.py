@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from budget.memory.compute.attention import AttnInput
+from budget.memory.compute.attention_inputs import AttnInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.decoder import uses_mrope
 from budget.memory.compute.families.mla import dense_or_experts, latent_attention

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from budget.memory.compute.attention import AttnInput
+from budget.memory.compute.attention_inputs import AttnInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.decoder import expert_gating
 from budget.memory.compute.tensor import Tensor, strides

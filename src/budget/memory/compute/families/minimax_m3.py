@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from budget.gguf.types import F16, F32, I32, GGMLType
-from budget.memory.compute.attention import AttnInput
+from budget.memory.compute.attention_inputs import AttnInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.mla import dense_or_experts
 from budget.memory.compute.tensor import Tensor, is_contiguous, strides

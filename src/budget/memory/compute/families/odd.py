@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from budget.memory.compute.attention import AttnInput
+from budget.memory.compute.attention_inputs import AttnInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.plain import Plain, attention, finish
 from budget.memory.compute.tensor import Tensor, strides

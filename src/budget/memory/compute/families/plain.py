@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from budget.memory.compute.attention import AttnInput
+from budget.memory.compute.attention_inputs import AttnInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.decoder import expert_gating, uses_mrope
 from budget.memory.compute.families.layers import deepstack, mapped_deepstack

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from budget.errors import BadModelError
 from budget.gguf.types import F32, I32
-from budget.memory.compute.attention import AttnInput
+from budget.memory.compute.attention_inputs import AttnInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.gated_delta import (
     gated_attention,

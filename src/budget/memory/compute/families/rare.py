@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from budget.errors import BadModelError
 from budget.gguf.types import F32, I32
-from budget.memory.compute.attention import AttnInput
+from budget.memory.compute.attention_inputs import AttnInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.tensor import Tensor, strides
 

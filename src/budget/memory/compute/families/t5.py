@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from budget.errors import UnknownAnswerError
 from budget.gguf.types import F16, F32, I32
-from budget.memory.compute.attention import AttnInput, KvInput
+from budget.memory.compute.attention_inputs import AttnInput, KvInput
 from budget.memory.compute.builder import Builder
 from budget.memory.compute.families.layers import pre_norm_layers
 from budget.memory.compute.tensor import Tensor
