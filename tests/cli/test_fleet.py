@@ -37,6 +37,15 @@ def test_each_of_several_models_has_its_own_settings(run):
     assert second["devices"][0]["weights_bytes"] == 0
 
 
+def test_a_device_that_only_a_later_model_uses_has_its_column(run):
+    cards = ("--gpu", "24GiB", "--gpu", "24GiB", "--ram", "64GiB")
+    asked = ("fit", SAMPLE, "sample:qwen3-30b-a3b", *cards, "-c", "4k", "--for", SAMPLE, "-dev CUDA1")
+    heads, first, second, together = run(*asked)[1].splitlines()[2:6]
+    assert heads.split() == ["model", "verdict", "CUDA0", "CUDA1", "CPU"]
+    assert first.split()[2:4] == ["0", "B"]
+    assert second.split()[2] == together.split()[2] != "0"
+
+
 SHORT = "--override-kv llama.context_length=int:4096"
 
 

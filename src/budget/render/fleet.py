@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from budget.planning.budget import HOST
 from budget.planning.evict import Eviction
 from budget.planning.fit import Plan
 from budget.planning.ledger import Admission
@@ -35,7 +36,9 @@ def fleet_object(answer: Fleet, specs: Sequence[str]) -> dict[str, Any]:
 
 def fleet_screen(answer: Fleet, specs: Sequence[str]) -> list[Block]:
     """A row per model, a column per device, and the sum."""
-    devices = [d.name for d in answer.plans[0].devices]
+    used = {d.name for plan in answer.plans for d in plan.devices}
+    machine = answer.plans[0].request.machine
+    devices = [*(d.name for d in machine.devices if d.name in used), HOST]
     rows: list[list[Cell]] = []
     for spec, plan in zip(specs, answer.plans, strict=True):
         sizes = {d.name: d.required_bytes - d.reserve_bytes for d in plan.devices}
