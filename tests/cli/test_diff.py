@@ -72,6 +72,8 @@ def test_two_whole_command_lines_are_compared(run):
         (("text.json", MODEL), "not JSON"),
         (("part.json", MODEL, "--a", "-c 8k"), "an answer already"),
         ((MODEL, "--b", "-ctk q9"), "q9"),
+        ((MODEL, "--a", "-m other.gguf"), "--a names another model: other.gguf"),
+        ((MODEL, "--a", "llama-server -m other.gguf"), "two models"),
     ],
 )
 def test_what_cannot_be_compared_says_why(run, tmp_path, arguments, words):

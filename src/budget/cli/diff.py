@@ -91,6 +91,7 @@ def _refuse_settings(asked: Question, *specs: str | None) -> None:
 
 def _side(asked: Question, spec: str | None, flags: str | None, letter: str) -> Side:
     """One side: a plan made now, or an answer that was kept."""
+    from budget.cli.own_flags import refuse_other_model
     from budget.planning.compare import Side
     from budget.runtime.words import split_words
 
@@ -105,6 +106,8 @@ def _side(asked: Question, spec: str | None, flags: str | None, letter: str) -> 
 
     mine = _with(asked, spec, words)
     spec = mine.specs()[0]
+    if not _is_line(words):
+        refuse_other_model(words, option=f"--{letter}", spec=spec, tool=mine.settings.tool)
     loaded = mine.load(spec)
     request = mine.request(loaded.model)
     answer = plan(request)

@@ -38,13 +38,12 @@ def _request(asked: Question, spec: str, own: dict[str, str]) -> Request:
 
 def _own_settings(asked: Question, spec: str, flags: str) -> Settings:
     """The shared settings, then the flags of `--for`."""
+    from budget.cli.own_flags import refuse_other_model
     from budget.runtime.command_line import parse_command_line, parse_settings
     from budget.runtime.words import split_words
 
     mine = split_words(flags, f"--for {spec}")
-    named = parse_command_line([asked.settings.tool, *mine], {}, suffixes=True).model
-    if named not in (None, spec):
-        raise UsageError(f"--for {spec} names another model: {named}", hint="leave that flag away")
+    refuse_other_model(mine, option=f"--for {spec}", spec=spec, tool=asked.settings.tool)
     if asked.line:
         settings = parse_command_line([*asked.line, *mine], os.environ, suffixes=True).settings
     else:
