@@ -7,8 +7,9 @@ import pytest
 import truth
 from budget.memory import buffer_types
 from budget.memory.kv_cache import cache_tensors
-from budget.memory.layout import REALLY_ALLOCATED, cache_buffer_type
+from budget.memory.layout import REALLY_ALLOCATED
 from budget.memory.place import place
+from budget.memory.placement import cache_buffer_type
 from budget.memory.recurrent import state_tensors
 from budget.memory.split_tensor import slices
 from budget.memory.weights import weight_bytes

@@ -95,12 +95,12 @@ def command(
     if explain and not out.quiet:
         from budget.cli.explanation import explain_chosen, explain_longest
 
-        sys.stderr.write(
-            explain_longest(request, n_ctx) + "\n"
+        text = (
+            explain_longest(request, n_ctx)
             if chosen is None
             else explain_chosen(request, chosen, share=_share(utilization or "1"), align=align or "256")
-            + "\n"
         )
+        sys.stderr.write(f"{text}\n")
     params = resolve(with_context(request, n_ctx).settings, loaded.model)
     least = _least_useful(asked, request)
     code = ExitCode.OK if n_ctx >= least else ExitCode.DOES_NOT_FIT

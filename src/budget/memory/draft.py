@@ -11,8 +11,9 @@ from budget.machine.device import Device, Machine
 from budget.memory import buffer_types
 from budget.memory.extra import Extra
 from budget.memory.kv_cache import mtp_cache_tensors
-from budget.memory.layout import HOST, Basis, Buffer, Layout, cache_buffer_type, lay_out, sampled_bytes
+from budget.memory.layout import HOST, Basis, Buffer, Layout, lay_out, sampled_bytes
 from budget.memory.overhead import context_bytes, overhead_parts
+from budget.memory.placement import cache_buffer_type
 from budget.model.facts import Model
 from budget.runtime.settings import ContextParams, Settings
 from budget.units import MiB, round_up

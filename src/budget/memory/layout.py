@@ -12,7 +12,7 @@ from budget.memory.compute import compute_buffers
 from budget.memory.compute.result import ComputeBuffers
 from budget.memory.kv_cache import CacheTensor, cache_tensors
 from budget.memory.place import place
-from budget.memory.placement import BufferType, Placement
+from budget.memory.placement import BufferType, Placement, cache_buffer_type
 from budget.memory.recurrent import state_tensors
 from budget.memory.weights import weight_bytes
 from budget.model.facts import Model
@@ -201,12 +201,6 @@ def _slices(
         )
         for i, device in enumerate(placement.meta_devices)
     )
-
-
-def cache_buffer_type(placement: Placement, params: ContextParams, layer: int) -> BufferType:
-    """Where the caches and states of `layer` are: its device, or the CPU with `-nkvo`."""
-    device = placement.layer_device[layer] if params.offload_kqv else None
-    return placement.cpu_buffer_type if device is None else placement.device_buffer_types[device]
 
 
 def output_buffer_bytes(model: Model, params: ContextParams) -> int:

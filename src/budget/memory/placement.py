@@ -7,6 +7,7 @@ from typing import Literal
 from budget.gguf.header import TensorInfo
 from budget.machine.device import Device
 from budget.record import record
+from budget.runtime.settings import ContextParams
 
 TensorClass = Literal["input", "output", "repeating"]
 
@@ -72,3 +73,9 @@ class Placement:
     """`-sm tensor`: the devices behind the one Meta device in `devices`."""
     unknown_tensors: tuple[str, ...] = ()
     """Tensors whose name llama.cpp does not know at the validated commit."""
+
+
+def cache_buffer_type(placement: Placement, params: ContextParams, layer: int) -> BufferType:
+    """Where the caches and states of `layer` are: its device, or the CPU with `-nkvo`."""
+    device = placement.layer_device[layer] if params.offload_kqv else None
+    return placement.cpu_buffer_type if device is None else placement.device_buffer_types[device]

@@ -73,18 +73,18 @@ def max_context(
 
 
 def regain_bytes(answer: Plan) -> int:
-    """Most bytes by which a longer context is taken to need less than a shorter one; 0 where none is looked for.
+    """Most bytes by which any longer context needs less than `answer`'s; 0 where none is looked for.
 
-    A cache takes more with every step. Where one of its layers is computed on a device and lies in RAM, a device sees
-    only the compute buffer: what ggml's allocator loses in it between its tensors differs from context to context, and
-    with it the buffer can shrink: by 36 % at most in what was tried (command-r 35b, `-ngl 0`), so half is taken.
+    Weights stay, and a cache takes more with every step: only compute buffers can shrink, by no more than all they are.
+    They do where a layer is computed on a device while its cache or weights lie in RAM: what ggml's allocator loses
+    between its tensors differs from context to context, and no cache on that device grows in its place.
     """
     layout = answer.layout
     placement = layout.placement
     is_shared = (
         None in placement.layer_device[:-1] or placement.has_overrides or not layout.params.offload_kqv
     )
-    return max(d.compute_bytes for d in answer.devices) // 2 if placement.devices and is_shared else 0
+    return sum(d.compute_bytes for d in answer.devices) if placement.devices and is_shared else 0
 
 
 def _planner(request: Request) -> Callable[[int], Plan]:

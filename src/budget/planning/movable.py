@@ -11,9 +11,10 @@ from budget.memory.layout import Layout
 from budget.memory.placement import PlacedTensor
 from budget.memory.recurrent import state_tensors
 from budget.planning.fit import Request
+from budget.runtime.handlers import EXPERTS_REGEX
 from budget.runtime.settings import resolve
 
-_EXPERTS = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps\.")
+EXPERTS = re.compile(rf"{EXPERTS_REGEX}\.")
 _FFN = re.compile(r"\.ffn_(up|down|gate)(_shexp)?\.weight\Z")
 SMALL_BYTES = 1 << 20
 """Smaller FFN matrices are not worth a pattern."""
@@ -60,7 +61,7 @@ def item_sizes(request: Request, layout: Layout) -> Sizes:
         name = placed.tensor.name
         layer = n_layers - 1 if placed.tensor_class == "output" else placed.layer or 0
         size = padded_bytes(device_type, placed.tensor.type, placed.tensor.ne)
-        experts = _EXPERTS.search(name) is not None
+        experts = EXPERTS.search(name) is not None
         if not experts and not _is_copy(placed):
             fixed[layer] += size
         if experts or (_FFN.search(name) and size >= SMALL_BYTES):

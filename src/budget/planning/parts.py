@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from budget.memory.buffer_types import padded_bytes
-from budget.memory.layout import HOST, REALLY_ALLOCATED, cache_buffer_type
+from budget.memory.layout import HOST, REALLY_ALLOCATED
+from budget.memory.placement import cache_buffer_type
 from budget.planning.budget import UNLIMITED, Cap
 from budget.planning.fit import DevicePlan, Plan, headroom_bytes
 from budget.planning.usage import TOTAL

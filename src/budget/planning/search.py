@@ -24,9 +24,9 @@ def largest(
         low: first number.
         high: last number.
         step: between numbers.
-        regain: most bytes by which `headroom` may grow beyond `n`. Where it never does (0), the answer is the largest
-            there is. Else numbers beyond the end that was found are tried, ever further apart, until more than this
-            is lacking: what fits again only between two of them is missed.
+        regain: most bytes by which `headroom` may grow beyond `n`, 0 for no search there. Where it never grows, the
+            answer is the largest there is. Else numbers beyond the end that was found are tried, ever further apart,
+            until more than this is lacking: what fits again only between two of them is missed.
     """
     last = max((high - low) // step, 0)
 
@@ -36,7 +36,7 @@ def largest(
 
     fits = _end(room, 0, last) if room(0) >= 0 else -1
     while True:
-        again = _fits_again(room, fits, last, regain(low + max(fits, 0) * step))
+        again = _fits_again(room, fits, last, lambda n: regain(low + n * step))
         if again is None:
             return None if fits < 0 else low + fits * step
         fits = _end(room, again, last)
@@ -60,11 +60,12 @@ def _end(room: Callable[[int], int], n_low: int, n_high: int) -> int:
     return n_low
 
 
-def _fits_again(room: Callable[[int], int], fits: int, last: int, regain: int) -> int | None:
+def _fits_again(room: Callable[[int], int], fits: int, last: int, regain: Callable[[int], int]) -> int | None:
     """The first number tried beyond `fits`, and beyond the one behind it that does not fit, that fits."""
-    ahead = 2
-    while regain and fits + ahead <= last and room(fits + ahead) >= -regain:
-        if room(fits + ahead) >= 0:
-            return fits + ahead
+    n, ahead = max(fits, 0), 2
+    while regain(n) and room(n) >= -regain(n) and fits + ahead <= last:
+        n = fits + ahead
+        if room(n) >= 0:
+            return n
         ahead += max(ahead // 3, 1)
     return None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from budget.machine.device import Device
-from budget.memory.layout import HOST, Basis, cache_buffer_type
+from budget.memory.layout import HOST, Basis
 from budget.memory.overhead import overhead_parts
+from budget.memory.placement import cache_buffer_type
 from budget.model.architectures import VALIDATED_COMMIT
 from budget.planning.budget import UNLIMITED
 from budget.planning.fit import DevicePlan, Plan

@@ -7,7 +7,6 @@ of one model on one machine.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -16,10 +15,11 @@ from typing import Literal
 from budget.errors import UsageError
 from budget.machine.device import Machine
 from budget.memory.buffer_types import OFFLOAD_MIN_BATCH
-from budget.memory.layout import HOST, Layout, cache_buffer_type
-from budget.memory.placement import PlacedTensor
+from budget.memory.layout import HOST, Layout
+from budget.memory.placement import PlacedTensor, cache_buffer_type
 from budget.model.facts import Model
 from budget.planning.fit import Plan
+from budget.planning.movable import EXPERTS
 from budget.planning.usage import device_named
 from budget.units import parse_size
 
@@ -29,7 +29,6 @@ FILL = 0.5
 """Share of a slot's context that is taken to be filled while a token is generated."""
 ACTIVATION_BYTES = 4
 """Bytes of an activation's element: ggml keeps them in f32."""
-_EXPERTS = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps\.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +209,6 @@ class _Reads:
 def _active_bytes(placed: PlacedTensor, model: Model) -> int:
     """Bytes of a weight that one token reads."""
     size = placed.tensor.nbytes
-    if model.n_expert and _EXPERTS.search(placed.tensor.name):
+    if model.n_expert and EXPERTS.search(placed.tensor.name):
         return size * model.n_expert_used // model.n_expert
     return size

@@ -8,8 +8,7 @@ from typing import Any
 
 from budget.memory.buffer_types import padded_bytes
 from budget.memory.compute.result import LiveTensor
-from budget.memory.layout import cache_buffer_type
-from budget.memory.placement import PlacedTensor
+from budget.memory.placement import PlacedTensor, cache_buffer_type
 from budget.memory.weights import placed_bytes
 from budget.planning.fit import Plan
 from budget.render.json import ENGINE

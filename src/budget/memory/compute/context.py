@@ -14,7 +14,7 @@ from budget.memory.compute.builder import Builder
 from budget.memory.compute.graph import Shared, Stage
 from budget.memory.compute.profiles import Backend, backends
 from budget.memory.compute.schedule import N_COPIES, Scheduler
-from budget.memory.placement import BufferType, PlacedTensor, Placement
+from budget.memory.placement import BufferType, PlacedTensor, Placement, cache_buffer_type
 from budget.model.facts import Model
 from budget.record import record
 from budget.runtime.settings import ContextParams
@@ -105,19 +105,13 @@ def _shared(
     caches = {
         c.name: c for c in (*kv_cache.cache_tensors(model, params), *recurrent.state_tensors(model, params))
     }
-    cpu_buft = index[placement.cpu_buffer_type.name]
-    device_bufts = [index[t.name] for t in placement.device_buffer_types]
-    rows = {}
-    for name, cache in caches.items():
-        device = placement.layer_device[cache.layer] if params.offload_kqv else None
-        rows[name] = cpu_buft if device is None else device_bufts[device]
     return Shared(
         model=model,
         params=params,
         weights=weights,
         duplicates=duplicates,
         caches=caches,
-        cache_rows=rows,
+        cache_rows={n: index[cache_buffer_type(placement, params, c.layer).name] for n, c in caches.items()},
         buffer_index=index,
         layer_backend=tuple(cpu if d is None else d for d in placement.layer_device),
         n_backends=cpu + 1,
@@ -136,6 +130,7 @@ def graph_of(context: Context, stage: Stage) -> Builder:
 
 
 def build_graph(context: Context, stage: Stage) -> Builder:
+    """The graph of `stage`, made anew."""
     graph = Builder(context.shared, stage)
     context.build(graph)
     graph.close()
