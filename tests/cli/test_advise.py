@@ -50,6 +50,14 @@ def test_where_nothing_fits_the_line_is_empty_and_stderr_says_why():
     assert (code, text.splitlines()[0]) == (3, "NOTHING FITS: sample:llama-3.3-70b")
 
 
+def test_max_ctx_explains_what_shares_one_memory():
+    mac = ("sample:llama-3.3-70b", "--gpu", "m3-max:64GiB", "-nkvo")
+    _, text, err = run("max-ctx", *mac, "--explain")
+    held = json.loads(run("fit", *mac, "-c", text.strip(), "--json")[1])["devices"]
+    gib = sum(d["required_bytes"] for d in held) / (1 << 30)
+    assert f"unified memory binds: {gib:.2f} GiB of" in err
+
+
 def test_max_ctx_explains_on_stderr_what_binds():
     code, text, err = run("max-ctx", "sample:llama-3.1-8b", *CARD, "--explain")
     assert (code, text.strip().isdigit()) == (0, True)

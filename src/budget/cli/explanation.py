@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from budget.planning.fit import Request, plan
 from budget.planning.longest import N_CTX_MOST, context_limit, context_step, with_context
+from budget.planning.summary import required_on
 from budget.units import format_count, format_size
 
 if TYPE_CHECKING:
@@ -68,11 +69,7 @@ def _memory(request: Request, n_ctx: int) -> str:
     step = context_step(request)
     more = plan(with_context(request, n_ctx + step))
     worst = max(more.failures, key=lambda f: f.short_bytes)
-    required = sum(
-        d.required_bytes
-        for d in plan(with_context(request, n_ctx)).devices
-        if worst.device in (d.name, "total")
-    )
+    required = required_on(plan(with_context(request, n_ctx)), worst.device)
     return (
         f"{worst.device} binds: {format_size(required)} of {format_size(worst.available_bytes)} at "
         f"{format_count(n_ctx)} tokens; {format_count(step)} tokens more are short by "

@@ -9,9 +9,7 @@ from budget.errors import BudgetError
 from budget.memory.layout import HOST
 from budget.planning.fit import Plan, Request, plan
 from budget.planning.longest import context_limit, max_context, with_context
-from budget.planning.summary import weights_alone
-from budget.planning.unified import POOL
-from budget.planning.usage import TOTAL
+from budget.planning.summary import required_on, weights_alone
 from budget.record import field_names, record, replace
 from budget.runtime.handlers import EXPERTS_REGEX, NO_PIPELINING
 from budget.runtime.rendering import to_command_line
@@ -89,7 +87,7 @@ def _verified(answer: Plan, settings: Settings, cost: str) -> Suggestion | None:
     except BudgetError:
         return None
     device = max(answer.failures, key=lambda f: f.short_bytes).device
-    gained = _required(answer, device) - _required(after, device)
+    gained = required_on(answer, device) - required_on(after, device)
     if gained <= 0 or _short(after) >= _short(answer) or after.verdict == "unknown" or _moves(answer, after):
         return None
     changed = {
@@ -112,14 +110,6 @@ def _moves(answer: Plan, after: Plan) -> bool:
     """Whether some device falls short by more than before: the bytes have only moved."""
     before = {f.device: f.short_bytes for f in answer.failures}
     return any(f.short_bytes > before.get(f.device, 0) for f in after.failures)
-
-
-def _required(answer: Plan, device: str) -> int:
-    """What `device` holds, or all that share a pool of that name, bytes."""
-    if device == POOL:
-        shared = {HOST, *(d.name for d in answer.request.machine.devices if d.unified)}
-        return sum(d.required_bytes for d in answer.devices if d.name in shared)
-    return sum(d.required_bytes for d in answer.devices if device in (d.name, TOTAL))
 
 
 def _short(answer: Plan) -> int:

@@ -9,6 +9,7 @@ from budget.machine.device import Machine
 from budget.planning.budget import HOST
 from budget.planning.fit import Plan, headroom_bytes, shared_memory
 from budget.planning.unified import POOL
+from budget.planning.usage import TOTAL
 from budget.runtime.settings import FIT_CTX_FULL, N_CTX_PADDING, N_GPU_LAYERS_AUTO, Settings
 from budget.units import GiB, format_size, round_up
 
@@ -173,6 +174,14 @@ def usable_bytes(answer: Plan) -> int | None:
     if pool is not None:
         return pool.available_bytes
     return None if None in caps else sum(cap for cap in caps if cap is not None)
+
+
+def required_on(answer: Plan, name: str) -> int:
+    """Bytes on the device of that name, as a shortfall has it: `total`, and the memory that several share, too."""
+    if name == POOL:
+        shared = shared_memory(answer)
+        return 0 if shared is None else shared.required_bytes
+    return sum(d.required_bytes for d in answer.devices if name in (d.name, TOTAL))
 
 
 def what_to_give(answer: Plan) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from budget.render.lines import printable
-from budget.render.screen import Block, Cell, Command, Table, Text, Title
+from budget.render.screen import Block, Cell, Command, Table, Text, Title, cell_text
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:
@@ -41,12 +41,8 @@ def _part(block: Block) -> str:
 
 def _item(row: Sequence[Cell]) -> str:
     """A row of a table without header: what it is about, and the rest."""
-    first, *rest = (_text(cell) for cell in row)
+    first, *rest = (cell_text(cell) for cell in row)
     return f"- {code(first)}: {escape(' '.join(rest))}"
-
-
-def _text(cell: Cell) -> str:
-    return (cell if isinstance(cell, str) else cell[0]).strip()
 
 
 def _table(table: Table) -> list[str]:
@@ -54,7 +50,7 @@ def _table(table: Table) -> list[str]:
     if not table.rows:
         return []
     rule = [":---" if i in table.left else "---:" for i in range(len(table.headers))]
-    cells = [[escape(_text(cell)) for cell in row] for row in (table.headers, *table.rows)]
+    cells = [[escape(cell_text(cell)) for cell in row] for row in (table.headers, *table.rows)]
     return [f"| {' | '.join(row)} |" for row in (cells[0], rule, *cells[1:])]
 
 

@@ -10,7 +10,7 @@ from budget.planning.grid import Sweep
 from budget.render.figure import picture
 from budget.render.figure_look import DARK, LIGHT
 from budget.render.figure_words import answers, in_words, picture_title, shown
-from budget.render.screen import Cell, Table
+from budget.render.screen import Cell, Table, cell_text
 from budget.render.sweep_devices import devices_of
 from budget.render.sweep_tables import caption, device_table, grid_table
 from budget.render.sweep_words import facts, problems
@@ -52,7 +52,7 @@ def _tables(found: Sweep) -> list[str]:
 def _table(title: str, table: Table) -> str:
     head = "".join(f'<th scope="col">{escape(h.strip())}</th>' for h in table.headers)
     body = "".join(
-        f'<tr><th scope="row">{escape(_text(row[0]))}</th>{"".join(map(_td, row[1:]))}</tr>'
+        f'<tr><th scope="row">{escape(cell_text(row[0]))}</th>{"".join(map(_td, row[1:]))}</tr>'
         for row in table.rows
     )
     return (
@@ -63,15 +63,11 @@ def _table(title: str, table: Table) -> str:
 
 def _td(cell: Cell) -> str:
     bad = ' class="bad"' if not isinstance(cell, str) and cell[1] == "bad" else ""
-    return f"<td{bad}>{escape(_text(cell))}</td>"
-
-
-def _text(cell: Cell) -> str:
-    return (cell if isinstance(cell, str) else cell[0]).strip()
+    return f"<td{bad}>{escape(cell_text(cell))}</td>"
 
 
 def _mark(cell: Cell) -> bool:
-    return _text(cell).endswith(("!", "?"))
+    return cell_text(cell).endswith(("!", "?"))
 
 
 _PAGE = """<!doctype html>

@@ -108,6 +108,11 @@ def table_lines(table: Table, width: int) -> list[Line]:
     return [line for part in parts for line in table_lines(_part(table, part), width)]
 
 
+def cell_text(cell: Cell) -> str:
+    """A cell without its style, and without blanks around it."""
+    return (cell if isinstance(cell, str) else cell[0]).strip()
+
+
 def _span(cell: Cell) -> Span:
     text, style = (cell, "") if isinstance(cell, str) else cell
     return printable(text), style
